@@ -1,0 +1,505 @@
+package psd2
+
+import (
+	"slices"
+	"time"
+)
+
+// State is what a merchant sees of a payment.
+type State string
+
+// States of a payment.
+const (
+	StateAuthorizationRequired State = "authorization_required" // the payer has to choose a bank
+	StateAuthorizing           State = "authorizing"            // an attempt is under way
+	StateAuthorized            State = "authorized"             // the bank accepted the order
+	StateExecuted              State = "executed"               // the payer's bank has sent the money
+	StateSettled               State = "settled"                // the payee has it
+	StateFailed                State = "failed"                 // no money moves
+	StateOutcomeUnknown        State = "outcome_unknown"        // money may have moved; nothing is sent again
+)
+
+// States lists them all.
+var States = []State{StateAuthorizationRequired, StateAuthorizing, StateAuthorized, StateExecuted, StateSettled, StateFailed, StateOutcomeUnknown}
+
+// Final reports whether nothing more is expected of the payment.
+func (s State) Final() bool { return s == StateSettled || s == StateFailed }
+
+// MoneyMoved reports whether the payer's account is known to be debited.
+func (s State) MoneyMoved() bool { return s == StateExecuted || s == StateSettled }
+
+// AttemptState is where one try at one bank stands.
+type AttemptState string
+
+// States of an attempt. A lost answer to the initiation abandons it while
+// nobody holds its link; later it is unknown until the bank says.
+const (
+	AttemptSubmitting  AttemptState = "submitting"  // intent committed, the one call to the bank not yet answered
+	AttemptAuthorizing AttemptState = "authorizing" // the payer is at the bank: money is at risk
+	AttemptAuthorized  AttemptState = "authorized"
+	AttemptUnknown     AttemptState = "unknown"
+	AttemptExecuted    AttemptState = "executed"
+	AttemptSettled     AttemptState = "settled"
+	AttemptRefused     AttemptState = "refused"   // the bank said no
+	AttemptCanceled    AttemptState = "canceled"  // the bank confirmed the cancellation
+	AttemptAbandoned   AttemptState = "abandoned" // never left our hands, or lapsed unused at the bank
+)
+
+func (s AttemptState) open() bool {
+	return s == AttemptSubmitting || s == AttemptAuthorizing || s == AttemptAuthorized || s == AttemptUnknown
+}
+
+// AtRisk reports whether money may still move by this attempt.
+func (a *Attempt) AtRisk() bool { return a.AtRiskAt != nil && a.State.open() }
+
+// FailureReason is why a payment or an attempt failed, in words a merchant may
+// show.
+type FailureReason string
+
+// Reasons. PaymentNotPossible stands for everything a compliance rule decides
+// that must not be said.
+const (
+	ReasonPayerCanceled        FailureReason = "payer_canceled"
+	ReasonPayerRejected        FailureReason = "payer_rejected_at_bank"
+	ReasonAuthenticationFailed FailureReason = "authentication_failed"
+	ReasonExpired              FailureReason = "expired"
+	ReasonMerchantCanceled     FailureReason = "merchant_canceled"
+	ReasonBankRejected         FailureReason = "bank_rejected"
+	ReasonInsufficientFunds    FailureReason = "insufficient_funds"
+	ReasonAccountBlocked       FailureReason = "account_blocked"
+	ReasonInvalidAccount       FailureReason = "invalid_account"
+	ReasonLimitExceeded        FailureReason = "limit_exceeded"
+	ReasonOwnAccountRequired   FailureReason = "own_account_required"
+	ReasonKYCRequired          FailureReason = "kyc_required"
+	ReasonBankUnavailable      FailureReason = "bank_unavailable"
+	ReasonPaymentNotPossible   FailureReason = "payment_not_possible"
+)
+
+// Create finishes a new payment: first state, first event.
+func (p *Payment) Create(now time.Time) {
+	p.State, p.CreatedAt, p.UpdatedAt = StateAuthorizationRequired, now, now
+	p.PayerCheck = PayerUnknown
+	if p.PayerPolicy == PayerOff {
+		p.PayerCheck = PayerWaived
+	}
+	p.emit(EventCreated, now)
+}
+
+// BeginAttempt commits the intent to ask a bank. It refuses a second open
+// attempt, whatever the two callers think: at most one order may be alive.
+func (p *Payment) BeginAttempt(a Attempt, psu PSU, now time.Time) error {
+	if err := p.mustBeOpenForPayer(now); err != nil {
+		return err
+	}
+	a.State, a.StartedAt = AttemptSubmitting, now
+	if a.RiskAtOnce {
+		a.AtRiskAt = &now
+	}
+	p.Attempts = append(p.Attempts, a)
+	p.setPersonal(a.ID, func(ap *AttemptPersonal) { ap.PSU = psu })
+	p.State = StateAuthorizing
+	p.emit(EventAttemptStarted, now)
+	return nil
+}
+
+func (p *Payment) mustBeOpenForPayer(now time.Time) error {
+	switch {
+	case p.State != StateAuthorizationRequired:
+		return Fail(CodeConflict, "payment_not_open", "the payment is not waiting for a bank to be chosen")
+	case !now.Before(p.ExpiresAt):
+		return Fail(CodeConflict, "payment_expired", "the payment's time is over")
+	}
+	return nil
+}
+
+// Initiated records the bank's answer to the initiation. From here on the
+// payer may hold the bank's link, so money is at risk. It is refused when the
+// attempt was given up meanwhile: then nobody may get the link.
+func (p *Payment) Initiated(attemptID, approach, redirectURL string, adapter []byte, now time.Time) error {
+	a := p.Attempt(attemptID)
+	if a == nil || a.State != AttemptSubmitting {
+		return Fail(CodeConflict, "attempt_closed", "the attempt is no longer under way")
+	}
+	p.setPersonal(attemptID, func(ap *AttemptPersonal) { ap.Adapter, ap.RedirectURL = adapter, redirectURL })
+	a.Approach = approach
+	if p.CancelledBy != "" && !a.RiskAtOnce { // cancelled while the call was under way: nobody has the link yet
+		p.endAttempt(a, AttemptAbandoned, p.CancelledBy, "", now)
+		return nil
+	}
+	a.State = AttemptAuthorizing
+	if a.AtRiskAt == nil {
+		a.AtRiskAt = &now
+	}
+	p.UpdatedAt = now
+	return nil
+}
+
+func (p *Payment) setPersonal(attemptID string, set func(*AttemptPersonal)) {
+	if p.Personal.Attempts == nil {
+		p.Personal.Attempts = map[string]AttemptPersonal{}
+	}
+	ap := p.Personal.Attempts[attemptID]
+	set(&ap)
+	p.Personal.Attempts[attemptID] = ap
+}
+
+// InitiationFailed records a definite no to the initiation: the order does
+// not exist at the bank (refused, unreachable, or our request was wrong).
+func (p *Payment) InitiationFailed(attemptID string, why FailureReason, code string, now time.Time) error {
+	a := p.Attempt(attemptID)
+	if a == nil || a.State != AttemptSubmitting {
+		return Fail(CodeConflict, "attempt_closed", "the attempt is no longer under way")
+	}
+	p.endAttempt(a, AttemptRefused, why, code, now)
+	return nil
+}
+
+// InitiationLost records that the answer to the initiation was lost. Before
+// money is at risk the attempt is abandoned: nobody holds its link. After it,
+// the outcome is unknown and nothing is sent again.
+func (p *Payment) InitiationLost(attemptID string, now time.Time) error {
+	a := p.Attempt(attemptID)
+	if a == nil || a.State != AttemptSubmitting {
+		return Fail(CodeConflict, "attempt_closed", "the attempt is no longer under way")
+	}
+	if a.AtRiskAt != nil {
+		p.toUnknown(a, now)
+		return nil
+	}
+	p.endAttempt(a, AttemptAbandoned, ReasonBankUnavailable, "", now)
+	return nil
+}
+
+// Returned notes that the payer's browser came back from the bank. It proves
+// nothing about the money.
+func (p *Payment) Returned(attemptID string, now time.Time) {
+	if a := p.Attempt(attemptID); a != nil && a.State.open() && a.ReturnedAt == nil {
+		a.ReturnedAt = &now
+		p.UpdatedAt = now
+	}
+}
+
+// Report is a bank's answer about an order.
+type Report struct {
+	Status     string // raw transactionStatus
+	SCAStatus  string // raw scaStatus, if known
+	ReasonCode string // raw reason of a refusal, if given
+	Payer      Party  // the paying account and its holder, as far as the bank says
+}
+
+// Report applies a bank's answer. It never goes back: an answer that
+// contradicts what the bank said before is counted in Odd and changes nothing,
+// except that executed money is always believed, even after we gave up. It
+// reports false when the status code was not understood.
+func (p *Payment) Report(attemptID string, r Report, now time.Time) (understood bool) {
+	a := p.Attempt(attemptID)
+	if a == nil {
+		return true
+	}
+	standing := StandingOf(r.Status)
+	a.AskedAt, a.AnsweredAt, a.BankStatus = &now, &now, r.Status
+	if r.SCAStatus != "" {
+		a.SCAStatus = r.SCAStatus
+	}
+	if r.Payer.IBAN != "" {
+		p.Personal.Source.IBAN = r.Payer.IBAN
+	}
+	if r.Payer.Name != "" {
+		p.Personal.Source.Name = r.Payer.Name
+	}
+	switch standing {
+	case StandingKeep:
+		return false
+	case StandingPending:
+		p.reportPending(a, now)
+	case StandingAuthorized, StandingExecuted, StandingSettled:
+		p.advance(a, standing, now)
+	case StandingRefused, StandingCanceled:
+		p.reportEnd(a, standing, r, now)
+	}
+	return true
+}
+
+func (p *Payment) reportPending(a *Attempt, now time.Time) {
+	switch a.State {
+	case AttemptAuthorizing:
+		if a.SCAStatus == SCAFailed {
+			p.endAttempt(a, AttemptRefused, ReasonAuthenticationFailed, "", now)
+		}
+	case AttemptUnknown: // known again, unless only an end could still settle it
+		if p.CancelledBy == "" && now.Before(p.ExpiresAt) {
+			a.State, p.State, p.UpdatedAt = AttemptAuthorizing, StateAuthorizing, now
+		}
+	case AttemptSubmitting, AttemptRefused, AttemptCanceled, AttemptAbandoned:
+	default:
+		a.Odd++
+	}
+}
+
+// advance moves the attempt and the payment up to a standing, telling each
+// milestone on the way, so that a merchant who waits for one of them never
+// misses it.
+func (p *Payment) advance(a *Attempt, to Standing, now time.Time) {
+	if a.State == AttemptSubmitting || !a.State.open() && to == StandingAuthorized && a.State != AttemptExecuted && a.State != AttemptSettled {
+		a.Odd++ // an order we gave up, alive again: watched, but only executed money counts
+		return
+	}
+	if !a.State.open() && a.State != AttemptExecuted && a.State != AttemptSettled {
+		if p.paidByOther(a) {
+			a.Odd++ // a second attempt has paid: an operator must see it, the payment cannot say it
+			a.State = attemptStanding(to)
+			return
+		}
+		p.reopen(a)
+	}
+	if a.AtRiskAt == nil {
+		a.AtRiskAt = &now
+	}
+	steps := []struct {
+		standing Standing
+		attempt  AttemptState
+		state    State
+		at       **time.Time
+		event    string
+	}{
+		{StandingAuthorized, AttemptAuthorized, StateAuthorized, &p.AuthorizedAt, EventAuthorized},
+		{StandingExecuted, AttemptExecuted, StateExecuted, &p.ExecutedAt, EventExecuted},
+		{StandingSettled, AttemptSettled, StateSettled, &p.SettledAt, EventSettled},
+	}
+	for _, s := range steps {
+		if s.standing > to {
+			break
+		}
+		if standingOfAttempt(a.State) > s.standing || a.State == s.attempt {
+			continue
+		}
+		a.State, p.State = s.attempt, s.state
+		if *s.at == nil || p.State == StateAuthorized {
+			*s.at = &now
+		}
+		p.emit(s.event, now)
+	}
+	if to < standingOfAttempt(a.State) {
+		a.Odd++
+	}
+	if !a.State.open() && a.EndedAt == nil {
+		a.EndedAt = &now
+	}
+}
+
+// reopen makes room for the truth after we had given the payment up: the bank
+// executed an order we thought dead. Money that moved is never shown as failed.
+func (p *Payment) reopen(a *Attempt) {
+	p.FailedAt, p.Failure, p.FailureStage, p.BankCode = nil, "", "", ""
+	a.Failure, a.EndedAt = "", nil
+	a.State = AttemptAuthorizing
+	for i := range p.Attempts { // a younger attempt that is still open stays watched, but no longer leads
+		if o := &p.Attempts[i]; o.ID != a.ID && o.State.open() {
+			o.Odd++
+		}
+	}
+}
+
+func (p *Payment) paidByOther(a *Attempt) bool {
+	return slices.ContainsFunc(p.Attempts, func(o Attempt) bool {
+		return o.ID != a.ID && (o.State == AttemptExecuted || o.State == AttemptSettled)
+	})
+}
+
+func attemptStanding(s Standing) AttemptState {
+	if s == StandingSettled {
+		return AttemptSettled
+	}
+	return AttemptExecuted
+}
+
+func standingOfAttempt(s AttemptState) Standing {
+	switch s {
+	case AttemptAuthorized:
+		return StandingAuthorized
+	case AttemptExecuted:
+		return StandingExecuted
+	case AttemptSettled:
+		return StandingSettled
+	}
+	return StandingPending
+}
+
+func (p *Payment) reportEnd(a *Attempt, s Standing, r Report, now time.Time) {
+	if !a.State.open() {
+		if a.State == AttemptExecuted || a.State == AttemptSettled {
+			a.Odd++
+		}
+		return
+	}
+	a.BankReason = r.ReasonCode
+	if s == StandingCanceled {
+		why := p.CancelledBy
+		if why == "" {
+			why = ReasonPayerRejected
+		}
+		p.endAttempt(a, AttemptCanceled, why, r.ReasonCode, now)
+		return
+	}
+	why := ReasonOf(r.ReasonCode)
+	if a.SCAStatus == SCAFailed && r.ReasonCode == "" {
+		why = ReasonAuthenticationFailed
+	}
+	p.endAttempt(a, AttemptRefused, why, r.ReasonCode, now)
+}
+
+// endAttempt closes an attempt by which no money moves. The payment waits for
+// another try, unless its time is over or somebody cancelled it.
+func (p *Payment) endAttempt(a *Attempt, s AttemptState, why FailureReason, code string, now time.Time) {
+	stage := p.State
+	a.State, a.Failure, a.BankReason, a.EndedAt = s, why, code, &now
+	switch {
+	case p.paidByOther(a):
+		return // the other attempt leads
+	case p.CancelledBy != "":
+		p.fail(stage, p.CancelledBy, code, now)
+	case !now.Before(p.ExpiresAt):
+		if s == AttemptAbandoned {
+			why = ReasonExpired
+		}
+		p.fail(stage, why, code, now)
+	default:
+		p.State, p.AuthorizedAt = StateAuthorizationRequired, nil
+		p.emit(EventAttemptFailed, now)
+	}
+}
+
+func (p *Payment) fail(stage State, why FailureReason, code string, now time.Time) {
+	p.State, p.FailureStage, p.Failure, p.BankCode, p.FailedAt = StateFailed, stage, why, code, &now
+	p.emit(EventFailed, now)
+}
+
+func (p *Payment) toUnknown(a *Attempt, now time.Time) {
+	if a.State == AttemptUnknown {
+		return
+	}
+	a.State, p.State = AttemptUnknown, StateOutcomeUnknown
+	p.emit(EventOutcomeUnknown, now)
+}
+
+// Silent records that the bank did not answer a status request. Once the payer
+// is back, the bank has had its ten seconds (Reg. 260/2012 Art. 5a as amended
+// by Reg. 2024/886) and patience on top, the outcome is unknown.
+func (p *Payment) Silent(attemptID string, patience time.Duration, now time.Time) {
+	a := p.Attempt(attemptID)
+	if a == nil {
+		return
+	}
+	a.AskedAt = &now
+	if a.State != AttemptAuthorizing && a.State != AttemptAuthorized {
+		return
+	}
+	since := a.ReturnedAt
+	if a.State == AttemptAuthorized {
+		since = p.AuthorizedAt
+	}
+	if since != nil && now.Sub(*since) >= patience {
+		p.toUnknown(a, now)
+	}
+}
+
+// Cancel ends a payment by the payer's or the merchant's wish. When money is
+// at risk it can only be asked for: askBank is true, and the caller asks the
+// bank, reports a completed cancellation, and calls Lapse, which leaves the
+// payment unknown if the bank could not be made to promise anything.
+func (p *Payment) Cancel(by FailureReason, now time.Time) (askBank bool, err error) {
+	a := p.Open()
+	switch {
+	case p.State == StateFailed && p.Failure == by:
+		return false, nil // the same wish twice
+	case p.State.Final() || p.State.MoneyMoved() || p.State == StateAuthorized:
+		return false, Fail(CodeConflict, "payment_not_cancelable", "the payment can no longer be cancelled")
+	case a == nil:
+		p.fail(p.State, by, "", now)
+		return false, nil
+	}
+	if p.CancelledBy == "" {
+		p.CancelledBy, p.UpdatedAt = by, now
+	}
+	if a.AtRiskAt == nil {
+		return false, nil // Initiated will see the wish
+	}
+	return true, nil
+}
+
+// Lapse ends what has run out of time. A payment nobody is paying fails. One
+// at risk fails only when the bank's redirect has lapsed and the bank, asked
+// after that, still has the order unauthorised; else it is unknown, because
+// the payer may yet approve. submitTimeout is how long the initiation call can
+// take at most: an older one has lost its caller.
+func (p *Payment) Lapse(submitTimeout time.Duration, now time.Time) {
+	a := p.Open()
+	switch {
+	case p.State.Final() || p.State.MoneyMoved():
+	case a == nil:
+		if !now.Before(p.ExpiresAt) {
+			p.fail(p.State, ReasonExpired, "", now)
+		}
+	case a.State == AttemptSubmitting:
+		if now.Sub(a.StartedAt) >= submitTimeout {
+			_ = p.InitiationLost(a.ID, now) // cannot fail: the attempt is submitting
+		}
+	case a.State == AttemptAuthorizing || a.State == AttemptUnknown:
+		p.lapseAtRisk(a, now)
+	}
+}
+
+func (p *Payment) lapseAtRisk(a *Attempt, now time.Time) {
+	over := p.CancelledBy != "" || !now.Before(p.ExpiresAt)
+	if !over {
+		return
+	}
+	lapse, known := a.LapsesAt()
+	switch {
+	case known && now.Before(lapse):
+		return // soon decided: do not cry unknown for every abandoned checkout
+	case known && a.AnsweredAt != nil && !a.AnsweredAt.Before(lapse) && a.unused():
+		p.endAttempt(a, AttemptAbandoned, ReasonExpired, "", now)
+	default:
+		p.toUnknown(a, now)
+	}
+}
+
+// unused reports whether the bank last said that nobody authorised the order.
+func (a *Attempt) unused() bool {
+	return a.BankStatus == "RCVD" && a.SCAStatus != SCAFinalised && a.SCAStatus != SCAExempted
+}
+
+// LapsesAt is when the bank's redirect dies, if its profile says.
+func (a *Attempt) LapsesAt() (time.Time, bool) {
+	if a.AtRiskAt == nil || a.RedirectLife <= 0 {
+		return time.Time{}, false
+	}
+	return a.AtRiskAt.Add(a.RedirectLife), true
+}
+
+// JudgePayer records who held the paying account and decides whether the
+// merchant may credit his player. check compares the holder with the player;
+// it is only called when the holder is known. Call it after every Report.
+func (p *Payment) JudgePayer(sourceID func(IBAN) string, check func(holder, player string) bool, now time.Time) {
+	src := p.Personal.Source
+	if src.IBAN != "" && p.SourceID == "" {
+		p.SourceID = sourceID(src.IBAN)
+	}
+	if p.PayerCheck == PayerUnknown && src.Name != "" && p.Personal.Player.Name != "" {
+		p.PayerCheck = PayerMismatched
+		if check(src.Name, p.Personal.Player.Name) {
+			p.PayerCheck = PayerMatched
+		}
+		p.emit(EventPayerChecked, now)
+	}
+	if !p.State.MoneyMoved() || p.CreditableAt != nil {
+		return
+	}
+	switch {
+	case p.PayerCheck == PayerMatched, p.PayerCheck == PayerWaived,
+		p.PayerCheck == PayerUnknown && p.PayerPolicy == PayerOptional:
+		p.CreditableAt = &now
+		p.emit(EventCreditable, now)
+	}
+}

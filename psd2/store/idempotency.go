@@ -1,0 +1,63 @@
+package store
+
+import (
+	"database/sql"
+	"errors"
+	"time"
+)
+
+// keepKeys is how long an Idempotency-Key answers the same.
+const keepKeys = 30 * 24 * time.Hour
+
+// staleKey is after how long a key still in flight is taken over: its process
+// must have died, because no call of ours takes that long.
+const staleKey = 2 * time.Minute
+
+// Answer is what an earlier request with the same key got.
+type Answer struct {
+	RequestHash string
+	Status      int
+	Body        []byte
+	InFlight    bool
+}
+
+// ReserveKey takes a merchant's Idempotency-Key for a request. It returns nil
+// when the key is new (or was left in flight by a process that died), else
+// what the earlier request got. Called in the transaction that does the work,
+// key and work are committed together or not at all.
+func (tx *Tx) ReserveKey(merchantID, key, requestHash string) (*Answer, error) {
+	hash := tx.db.Lookup("idempotency/"+merchantID, key)
+	now := tx.Now.UnixMicro()
+	n, err := tx.Exec(`INSERT INTO idempotency (merchant_id, key_hash, request_hash, status, created_at) VALUES (?, ?, ?, 0, ?)
+		ON CONFLICT (merchant_id, key_hash) DO UPDATE SET created_at = excluded.created_at
+		WHERE idempotency.status = 0 AND idempotency.created_at < ? AND idempotency.request_hash = excluded.request_hash`,
+		merchantID, hash, requestHash, now, tx.Now.Add(-staleKey).UnixMicro())
+	if err != nil || n == 1 {
+		return nil, err
+	}
+	var row struct {
+		RequestHash string `db:"request_hash"`
+		Status      int    `db:"status"`
+		Sealed      []byte `db:"sealed"`
+	}
+	err = tx.Get(&row, `SELECT request_hash, status, sealed FROM idempotency WHERE merchant_id = ? AND key_hash = ?`, merchantID, hash)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, errChanged
+	}
+	if err != nil {
+		return nil, err
+	}
+	a := &Answer{RequestHash: row.RequestHash, Status: row.Status, InFlight: row.Status == 0}
+	if !a.InFlight {
+		a.Body, err = tx.db.UnsealShared("idempotency", merchantID+"/"+hash, "sealed", row.Sealed)
+	}
+	return a, err
+}
+
+// FinishKey stores the answer that every repetition will get.
+func (tx *Tx) FinishKey(merchantID, key string, status int, body []byte) error {
+	hash := tx.db.Lookup("idempotency/"+merchantID, key)
+	_, err := tx.Exec(`UPDATE idempotency SET status = ?, sealed = ? WHERE merchant_id = ? AND key_hash = ?`,
+		status, tx.db.SealShared("idempotency", merchantID+"/"+hash, "sealed", body), merchantID, hash)
+	return err
+}

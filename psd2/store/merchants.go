@@ -1,0 +1,97 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/rialto-hub/rialto/psd2"
+)
+
+// merchantFresh is how long a merchant read from the database is believed.
+const merchantFresh = 5 * time.Second
+
+type cachedMerchant struct {
+	m    *psd2.Merchant
+	read time.Time
+}
+
+// PutMerchant stores a merchant, new or changed.
+func (tx *Tx) PutMerchant(m *psd2.Merchant) error {
+	doc, err := json.Marshal(m)
+	if err != nil {
+		return fmt.Errorf("encode merchant: %w", err)
+	}
+	_, err = tx.Exec(`INSERT INTO merchants (id, sealed, updated_at) VALUES (?, ?, ?)
+		ON CONFLICT (id) DO UPDATE SET sealed = excluded.sealed, updated_at = excluded.updated_at`,
+		m.ID, tx.db.SealShared("merchants", m.ID, "sealed", doc), tx.Now.UnixMicro())
+	if err != nil {
+		return fmt.Errorf("put merchant: %w", err)
+	}
+	tx.db.merchantsMu.Lock()
+	delete(tx.db.merchants, m.ID)
+	tx.db.merchantsMu.Unlock()
+	return nil
+}
+
+// Merchant loads a merchant; what it returns is shared and must not be changed.
+func (db *DB) Merchant(ctx context.Context, id string) (*psd2.Merchant, error) {
+	now := db.opt.Now()
+	db.merchantsMu.Lock()
+	c, ok := db.merchants[id]
+	db.merchantsMu.Unlock()
+	if ok && now.Sub(c.read) < merchantFresh && !now.Before(c.read) {
+		return c.m, nil
+	}
+	var sealed []byte
+	err := db.Get(ctx, &sealed, `SELECT sealed FROM merchants WHERE id = ?`, id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, psd2.NotFound("merchant")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("load merchant: %w", err)
+	}
+	m, err := db.decodeMerchant(id, sealed)
+	if err != nil {
+		return nil, err
+	}
+	db.merchantsMu.Lock()
+	db.merchants[id] = cachedMerchant{m, now}
+	db.merchantsMu.Unlock()
+	return m, nil
+}
+
+func (db *DB) decodeMerchant(id string, sealed []byte) (*psd2.Merchant, error) {
+	doc, err := db.UnsealShared("merchants", id, "sealed", sealed)
+	if err != nil {
+		return nil, err
+	}
+	m := new(psd2.Merchant)
+	if err := json.Unmarshal(doc, m); err != nil {
+		return nil, fmt.Errorf("decode merchant: %w", err)
+	}
+	return m, nil
+}
+
+// Merchants lists all merchants by id.
+func (db *DB) Merchants(ctx context.Context) ([]*psd2.Merchant, error) {
+	var rows []struct {
+		ID     string `db:"id"`
+		Sealed []byte `db:"sealed"`
+	}
+	if err := db.Select(ctx, &rows, `SELECT id, sealed FROM merchants ORDER BY id`); err != nil {
+		return nil, fmt.Errorf("list merchants: %w", err)
+	}
+	out := make([]*psd2.Merchant, 0, len(rows))
+	for _, r := range rows {
+		m, err := db.decodeMerchant(r.ID, r.Sealed)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, m)
+	}
+	return out, nil
+}

@@ -1,0 +1,304 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/rialto-hub/rialto/psd2"
+)
+
+type paymentRow struct {
+	ID       string `db:"id"`
+	PersonID string `db:"person_id"`
+	Version  int64  `db:"version"`
+	Doc      []byte `db:"doc"`
+	Sealed   []byte `db:"sealed"`
+}
+
+const paymentColumns = `payments.id, payments.person_id, payments.version, payments.doc, payments.sealed`
+
+// CreatePayment stores a new payment and the events it has recorded.
+func (tx *Tx) CreatePayment(p *psd2.Payment) error {
+	p.Version = 1
+	key, err := tx.personKey(p.PersonID, true)
+	if err != nil {
+		return err
+	}
+	doc, sealed, err := tx.encode(p, key)
+	if err != nil {
+		return err
+	}
+	l := tx.db.Lookup
+	_, err = tx.Exec(`INSERT INTO payments (id, merchant_id, person_id, version, state, amount_minor, currency, created_at,
+		next_step_at, link_hash, player_hash, reference_hash, doc, sealed) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+		p.ID, p.MerchantID, p.PersonID, p.Version, string(p.State), p.Amount.AmountMinor, p.Amount.Currency, p.CreatedAt.UnixMicro(),
+		tx.nextStep(p), p.LinkHash, l("player/"+p.MerchantID, p.Personal.Player.Reference), l("reference", p.Personal.Reference), doc, sealed)
+	if err != nil {
+		return fmt.Errorf("create payment: %w", err)
+	}
+	return tx.writeEvents(p, key)
+}
+
+// UpdatePayment loads a payment, lets fn change it, and writes it back with
+// its events if nobody else has changed it meanwhile; otherwise everything is
+// run again. An error of fn leaves the payment as it was.
+func (db *DB) UpdatePayment(ctx context.Context, id string, fn func(*psd2.Payment) error) (p *psd2.Payment, err error) {
+	err = db.Tx(ctx, func(tx *Tx) error {
+		p, err = tx.UpdatePayment(id, fn)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// UpdatePayment is DB.UpdatePayment within a transaction.
+func (tx *Tx) UpdatePayment(id string, fn func(*psd2.Payment) error) (*psd2.Payment, error) {
+	var row paymentRow
+	err := tx.Get(&row, `SELECT `+paymentColumns+` FROM payments WHERE id = ?`, id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, psd2.NotFound("payment")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("load payment: %w", err)
+	}
+	key, err := tx.personKey(row.PersonID, false)
+	if err != nil {
+		return nil, err
+	}
+	p, err := tx.db.decode(row, key)
+	if err != nil {
+		return nil, err
+	}
+	attempts := len(p.Attempts)
+	if err := fn(p); err != nil {
+		return nil, err
+	}
+	if err := tx.writeAttempts(p, attempts); err != nil {
+		return nil, err
+	}
+	p.Version++
+	doc, sealed, err := tx.encode(p, key)
+	if err != nil {
+		return nil, err
+	}
+	n, err := tx.Exec(`UPDATE payments SET version = ?, state = ?, next_step_at = ?, source_hash = ?, doc = ?, sealed = ? WHERE id = ? AND version = ?`,
+		p.Version, string(p.State), tx.nextStep(p), tx.sourceHash(p), doc, sealed, p.ID, row.Version)
+	if err != nil {
+		return nil, fmt.Errorf("update payment: %w", err)
+	}
+	if n != 1 {
+		return nil, errChanged
+	}
+	return p, tx.writeEvents(p, key)
+}
+
+func (tx *Tx) writeAttempts(p *psd2.Payment, known int) error {
+	for _, a := range p.Attempts[known:] {
+		if _, err := tx.Exec(`INSERT INTO attempts (id, payment_id, end_to_end_id) VALUES (?, ?, ?)`, a.ID, p.ID, a.EndToEndID); err != nil {
+			return fmt.Errorf("write attempt: %w", err)
+		}
+	}
+	return nil
+}
+
+func (tx *Tx) nextStep(p *psd2.Payment) any {
+	if at, ok := p.NextStep(tx.db.opt.SubmitTimeout); ok {
+		return at.UnixMicro()
+	}
+	return nil
+}
+
+func (tx *Tx) sourceHash(p *psd2.Payment) any {
+	if iban := p.Personal.Source.IBAN; iban != "" {
+		return tx.db.Lookup("iban", string(iban))
+	}
+	return nil
+}
+
+func (tx *Tx) encode(p *psd2.Payment, key dataKey) (doc string, sealed []byte, err error) {
+	d, err := json.Marshal(p)
+	if err != nil {
+		return "", nil, fmt.Errorf("encode payment: %w", err)
+	}
+	personal, err := json.Marshal(p.Personal)
+	if err != nil {
+		return "", nil, fmt.Errorf("encode payment: %w", err)
+	}
+	return string(d), tx.db.keys.seal(key.aead, personal, place("payments", p.ID, "sealed")), nil
+}
+
+func (db *DB) decode(row paymentRow, key dataKey) (*psd2.Payment, error) {
+	p := new(psd2.Payment)
+	if err := json.Unmarshal(row.Doc, p); err != nil {
+		return nil, fmt.Errorf("decode payment: %w", err)
+	}
+	personal, err := db.keys.unseal(key.aead, row.Sealed, place("payments", row.ID, "sealed"))
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(personal, &p.Personal); err != nil {
+		return nil, fmt.Errorf("decode payment: %w", err)
+	}
+	p.Version = row.Version
+	return p, nil
+}
+
+func (db *DB) load(ctx context.Context, rows []paymentRow) ([]*psd2.Payment, error) {
+	out := make([]*psd2.Payment, 0, len(rows))
+	for _, row := range rows {
+		key, err := db.personKeyRead(ctx, row.PersonID)
+		if err != nil {
+			return nil, err
+		}
+		p, err := db.decode(row, key)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, p)
+	}
+	return out, nil
+}
+
+func (db *DB) one(ctx context.Context, query string, args ...any) (*psd2.Payment, error) {
+	var row paymentRow
+	err := db.Get(ctx, &row, query, args...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, psd2.NotFound("payment")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("load payment: %w", err)
+	}
+	ps, err := db.load(ctx, []paymentRow{row})
+	if err != nil {
+		return nil, err
+	}
+	return ps[0], nil
+}
+
+// Payment loads a payment by its id.
+func (db *DB) Payment(ctx context.Context, id string) (*psd2.Payment, error) {
+	return db.one(ctx, `SELECT `+paymentColumns+` FROM payments WHERE id = ?`, id)
+}
+
+// MerchantPayment loads a merchant's own payment; another's does not exist
+// for him.
+func (db *DB) MerchantPayment(ctx context.Context, merchantID, id string) (*psd2.Payment, error) {
+	return db.one(ctx, `SELECT `+paymentColumns+` FROM payments WHERE id = ? AND merchant_id = ?`, id, merchantID)
+}
+
+// PaymentByLink loads the payment a hosted page's link belongs to.
+func (db *DB) PaymentByLink(ctx context.Context, linkHash string) (*psd2.Payment, error) {
+	return db.one(ctx, `SELECT `+paymentColumns+` FROM payments WHERE link_hash = ?`, linkHash)
+}
+
+// PaymentByAttempt loads the payment an attempt belongs to.
+func (db *DB) PaymentByAttempt(ctx context.Context, attemptID string) (*psd2.Payment, error) {
+	return db.one(ctx, `SELECT `+paymentColumns+` FROM payments JOIN attempts ON attempts.payment_id = payments.id WHERE attempts.id = ?`, attemptID)
+}
+
+// Filter chooses a merchant's payments, newest first. Empty fields choose all.
+type Filter struct {
+	MerchantID      string
+	State           psd2.State
+	PlayerReference string
+	Reference       string
+	EndToEndID      string
+	CreatedFrom     time.Time // inclusive
+	CreatedTo       time.Time // exclusive
+	Limit           int       // 1 to 100
+	Cursor          string    // id of the last payment of the page before
+}
+
+// Payments lists a merchant's payments. next is the cursor of the next page,
+// empty on the last one.
+func (db *DB) Payments(ctx context.Context, f Filter) (list []*psd2.Payment, next string, err error) {
+	query, args := `SELECT `+paymentColumns+` FROM payments WHERE merchant_id = ?`, []any{f.MerchantID}
+	and := func(condition string, arg any) {
+		query += " AND " + condition
+		args = append(args, arg)
+	}
+	if f.State != "" {
+		and("state = ?", string(f.State))
+	}
+	if f.PlayerReference != "" {
+		and("player_hash = ?", db.Lookup("player/"+f.MerchantID, f.PlayerReference))
+	}
+	if f.Reference != "" {
+		and("reference_hash = ?", db.Lookup("reference", f.Reference))
+	}
+	if f.EndToEndID != "" {
+		and("id IN (SELECT payment_id FROM attempts WHERE end_to_end_id = ?)", f.EndToEndID)
+	}
+	if !f.CreatedFrom.IsZero() {
+		and("created_at >= ?", f.CreatedFrom.UnixMicro())
+	}
+	if !f.CreatedTo.IsZero() {
+		and("created_at < ?", f.CreatedTo.UnixMicro())
+	}
+	if f.Cursor != "" {
+		and("id < ?", f.Cursor)
+	}
+	f.Limit = min(max(f.Limit, 1), 100)
+	var rows []paymentRow
+	if err := db.Select(ctx, &rows, query+" ORDER BY id DESC LIMIT ?", append(args, f.Limit+1)...); err != nil {
+		return nil, "", fmt.Errorf("list payments: %w", err)
+	}
+	if len(rows) > f.Limit {
+		rows = rows[:f.Limit]
+		next = rows[f.Limit-1].ID
+	}
+	list, err = db.load(ctx, rows)
+	return list, next, err
+}
+
+// Find looks a payment up for an operator: by payment or attempt id,
+// EndToEndId, reference, or the IBAN it was paid from. At most 50, newest
+// first.
+func (db *DB) Find(ctx context.Context, q string) ([]*psd2.Payment, error) {
+	q = strings.TrimSpace(q)
+	iban, _ := psd2.ParseIBAN(strings.ToUpper(q))
+	var rows []paymentRow
+	err := db.Select(ctx, &rows, `SELECT `+paymentColumns+` FROM payments WHERE id = ?
+		OR id IN (SELECT payment_id FROM attempts WHERE id = ? OR end_to_end_id = ?)
+		OR reference_hash = ? OR source_hash = ? ORDER BY id DESC LIMIT 50`,
+		q, q, strings.ToUpper(q), db.Lookup("reference", q), db.Lookup("iban", string(iban)))
+	if err != nil {
+		return nil, fmt.Errorf("find payments: %w", err)
+	}
+	return db.load(ctx, rows)
+}
+
+// Recent lists the newest payments of all merchants, optionally of one state.
+func (db *DB) Recent(ctx context.Context, state psd2.State, limit int) ([]*psd2.Payment, error) {
+	var rows []paymentRow
+	err := db.Select(ctx, &rows, `SELECT `+paymentColumns+` FROM payments WHERE (? = '' OR state = ?) ORDER BY id DESC LIMIT ?`,
+		string(state), string(state), limit)
+	if err != nil {
+		return nil, fmt.Errorf("recent payments: %w", err)
+	}
+	return db.load(ctx, rows)
+}
+
+// Due lists payments that background work should look at, longest due first,
+// and the time of the first that is not due yet (zero: none).
+func (db *DB) Due(ctx context.Context, now time.Time, limit int) (ids []string, next time.Time, err error) {
+	err = db.Select(ctx, &ids, `SELECT id FROM payments WHERE next_step_at <= ? ORDER BY next_step_at LIMIT ?`, now.UnixMicro(), limit)
+	if err != nil {
+		return nil, time.Time{}, fmt.Errorf("due payments: %w", err)
+	}
+	var at sql.NullInt64
+	if err := db.Get(ctx, &at, `SELECT MIN(next_step_at) FROM payments WHERE next_step_at > ?`, now.UnixMicro()); err != nil {
+		return nil, time.Time{}, fmt.Errorf("due payments: %w", err)
+	}
+	if at.Valid {
+		next = fromMicro(at.Int64)
+	}
+	return ids, next, nil
+}
