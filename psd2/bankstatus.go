@@ -56,7 +56,7 @@ func ReasonOf(code string) FailureReason {
 		return ReasonInvalidAccount
 	case "AM02", "AM14", "AM23", "AM21":
 		return ReasonLimitExceeded
-	case "AB05", "AB06", "AB07", "AB08", "AB09", "AB10", "AG09", "CNOR", "DNOR":
+	case "AB05", "AB06", "AB07", "AB08", "AB09", "AB10", "AG09", "CNOR", "DNOR", "FF10", "TM01":
 		return ReasonBankUnavailable
 	case "DS02", "DS24", "CUST":
 		return ReasonPayerRejected

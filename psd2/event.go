@@ -61,7 +61,7 @@ type PaymentView struct {
 	AuthorizedAt   *Timestamp        `json:"authorized_at,omitempty"`
 	ExecutedAt     *Timestamp        `json:"executed_at,omitempty"`
 	SettledAt      *Timestamp        `json:"settled_at,omitempty"`
-	CreditableAt   *Timestamp        `json:"creditable_at"` // null until the merchant may credit
+	CreditableAt   *Timestamp        `json:"creditable_at"`              // null until the merchant may credit
 	CancelAsked    bool              `json:"cancel_requested,omitempty"` // the bank has yet to decide
 	FailedAt       *Timestamp        `json:"failed_at,omitempty"`
 	FailureStage   State             `json:"failure_stage,omitempty"`

@@ -1,0 +1,19 @@
+// Package hub holds the use cases: start a payment, let the payer authorise it
+// at his bank, follow it to its end, cancel it. It is the only caller of bank
+// adapters and the only writer of payments.
+//
+// # The one call that may move money
+//
+// Authorise commits the attempt first, then calls Bank.Initiate exactly once,
+// then commits the answer; no transaction is open during the call. The payer
+// gets the bank's link only after the answer is committed. So whatever dies in
+// between, an order whose link was never handed out is abandoned, and one
+// whose link was handed out is followed until the bank says what became of it.
+//
+// # Following
+//
+// Step looks at payments that are due: it asks the bank, ends what ran out of
+// time, and leaves to psd2's state machine what that means. The payer's return
+// only makes it look sooner. A bank that does not answer makes a payment
+// unknown, never failed.
+package hub

@@ -1,0 +1,259 @@
+package hub
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/rialto-hub/rialto/banks"
+	"github.com/rialto-hub/rialto/psd2"
+	"github.com/rialto-hub/rialto/psd2/store"
+)
+
+// askAgain is how soon the same order may be asked about again by a page.
+const askAgain = time.Second
+
+// Returned is called when the payer's browser comes back from the bank. That
+// proves nothing, so it asks the bank; the answer decides.
+func (h *Hub) Returned(ctx context.Context, attemptID string) (*psd2.Payment, error) {
+	if !psd2.IsID(psd2.PrefixAttempt, attemptID) {
+		return nil, psd2.NotFound("payment")
+	}
+	p, err := h.store.PaymentByAttempt(ctx, attemptID)
+	if err != nil {
+		return nil, err
+	}
+	a := p.Attempt(attemptID)
+	if a.ReturnedAt != nil && !h.mayAsk(a) {
+		return p, nil // a replayed callback
+	}
+	return h.look(ctx, p, func(p *psd2.Payment, now time.Time) { p.Returned(attemptID, now) })
+}
+
+// Refresh asks the bank about a payment, unless it was asked a moment ago.
+func (h *Hub) Refresh(ctx context.Context, paymentID string) (*psd2.Payment, error) {
+	p, err := h.Payment(ctx, paymentID)
+	if err != nil {
+		return nil, err
+	}
+	if a := watched(p); a == nil || !h.mayAsk(a) {
+		return p, nil
+	}
+	return h.look(ctx, p, nil)
+}
+
+func (h *Hub) mayAsk(a *psd2.Attempt) bool {
+	return a.AskedAt == nil || h.store.Now().Sub(*a.AskedAt) >= askAgain
+}
+
+// watched is the attempt whose bank should be asked, or nil.
+func watched(p *psd2.Payment) *psd2.Attempt {
+	if a := p.Open(); a != nil {
+		return a
+	}
+	for i := range p.Attempts {
+		if a := &p.Attempts[i]; a.State == psd2.AttemptExecuted || a.State == psd2.AttemptSettled {
+			return a
+		}
+	}
+	if a := p.Last(); a != nil && a.State == psd2.AttemptAbandoned && a.AtRiskAt != nil {
+		return a
+	}
+	return nil
+}
+
+// look asks the bank about the watched attempt and commits what follows:
+// first (the caller's own note), the answer or the silence, the payer check,
+// and what has run out of time.
+func (h *Hub) look(ctx context.Context, p *psd2.Payment, first func(*psd2.Payment, time.Time)) (*psd2.Payment, error) {
+	a := watched(p)
+	var status banks.Status
+	asked, err := false, error(nil)
+	if a != nil && a.State != psd2.AttemptSubmitting && !p.State.Final() || a != nil && a.State == psd2.AttemptAbandoned {
+		asked = true
+		status, err = h.ask(ctx, p, a)
+	}
+	before := p.State
+	p, uerr := h.store.UpdatePayment(context.WithoutCancel(ctx), p.ID, func(p *psd2.Payment) error {
+		now := h.store.Now()
+		if first != nil {
+			first(p, now)
+		}
+		if asked {
+			h.apply(p, a.ID, status, err, now)
+		}
+		p.Lapse(h.cfg.SubmitTimeout(), now)
+		return nil
+	})
+	if uerr != nil {
+		return nil, uerr
+	}
+	if p.State != before {
+		h.counted(p)
+	}
+	return p, nil
+}
+
+func (h *Hub) ask(ctx context.Context, p *psd2.Payment, a *psd2.Attempt) (banks.Status, error) {
+	bank, _, ok := h.banks.Bank(a.BankID)
+	state := p.Personal.Attempts[a.ID].Adapter
+	if !ok || state == nil {
+		return banks.Status{}, &banks.Error{Kind: banks.NotFound, Err: errors.New("nothing to ask with")}
+	}
+	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.cfg.BankTimeout)
+	defer cancel()
+	began := time.Now()
+	s, err := bank.Status(call, h.ref(ctx, p, a))
+	h.observe(a.BankID, "status", err, time.Since(began))
+	return s, err
+}
+
+func (h *Hub) ref(ctx context.Context, p *psd2.Payment, a *psd2.Attempt) banks.Ref {
+	ap := p.Personal.Attempts[a.ID]
+	return banks.Ref{
+		EndToEndID: a.EndToEndID, RequestID: psd2.NewUUID(h.now(), h.random), TraceID: psd2.TraceOf(ctx),
+		State: ap.Adapter, PSU: ap.PSU,
+	}
+}
+
+func (h *Hub) apply(p *psd2.Payment, attemptID string, s banks.Status, err error, now time.Time) {
+	if err != nil {
+		p.Silent(attemptID, h.cfg.Patience, now)
+		return
+	}
+	a := p.Attempt(attemptID)
+	odd := a.Odd
+	report := psd2.Report{Status: s.Transaction, SCAStatus: s.SCA, ReasonCode: s.Reason, Payer: s.Payer}
+	if !p.Report(attemptID, report, now) {
+		h.metrics.unknown.WithLabelValues(a.BankID, code(s.Transaction)).Inc()
+	}
+	if a = p.Attempt(attemptID); a.Odd > odd {
+		h.metrics.odd.WithLabelValues(a.BankID).Inc()
+		h.log.Error("bank contradicts itself", "bank", a.BankID, "payment", p.ID, "attempt", a.ID, "status", code(s.Transaction))
+	}
+	p.JudgePayer(h.sourceID(p.MerchantID), SameHolder, now)
+}
+
+// sourceID names a paying account for its merchant: the same account always
+// gets the same id, and another merchant gets another.
+func (h *Hub) sourceID(merchantID string) func(psd2.IBAN) string {
+	return func(iban psd2.IBAN) string {
+		sum := sha256.Sum256([]byte(h.store.Lookup("source/"+merchantID, string(iban))))
+		return psd2.DeriveID(psd2.PrefixSource, [16]byte(sum[:16]))
+	}
+}
+
+// CancelByMerchant cancels a merchant's own payment.
+func (h *Hub) CancelByMerchant(ctx context.Context, merchantID, paymentID string) (*psd2.Payment, error) {
+	if _, err := h.store.MerchantPayment(ctx, merchantID, paymentID); err != nil {
+		return nil, err
+	}
+	return h.cancel(ctx, paymentID, psd2.ReasonMerchantCanceled)
+}
+
+// CancelByPayer cancels from the hosted page; the caller has checked that it
+// is the payer's browser.
+func (h *Hub) CancelByPayer(ctx context.Context, paymentID string) (*psd2.Payment, error) {
+	return h.cancel(ctx, paymentID, psd2.ReasonPayerCanceled)
+}
+
+func (h *Hub) cancel(ctx context.Context, paymentID string, by psd2.FailureReason) (*psd2.Payment, error) {
+	var askBank bool
+	p, err := h.store.UpdatePayment(ctx, paymentID, func(p *psd2.Payment) (err error) {
+		askBank, err = p.Cancel(by, h.store.Now())
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if !askBank {
+		h.counted(p)
+		return p, nil
+	}
+	a := p.Open()
+	if done := h.cancelAtBank(ctx, p, a); done {
+		p, err = h.store.UpdatePayment(context.WithoutCancel(ctx), p.ID, func(p *psd2.Payment) error {
+			p.Report(a.ID, psd2.Report{Status: "CANC"}, h.store.Now())
+			return nil
+		})
+	} else {
+		p, err = h.look(ctx, p, nil) // it may have been executed meanwhile; else Lapse makes it unknown
+	}
+	if err == nil {
+		h.counted(p)
+	}
+	return p, err
+}
+
+func (h *Hub) cancelAtBank(ctx context.Context, p *psd2.Payment, a *psd2.Attempt) bool {
+	bank, _, _ := h.banks.Bank(a.BankID)
+	c, ok := bank.(banks.Canceller)
+	if !ok || p.Personal.Attempts[a.ID].Adapter == nil {
+		return false
+	}
+	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.cfg.BankTimeout)
+	defer cancel()
+	began := time.Now()
+	done, err := c.Cancel(call, h.ref(ctx, p, a))
+	h.observe(a.BankID, "cancel", err, time.Since(began))
+	return err == nil && done
+}
+
+const (
+	followLease = "follow"
+	followTTL   = time.Minute
+	followBatch = 64
+	followers   = 8
+)
+
+// Step looks at a bounded number of payments that are due. One process at a
+// time does it; asking twice would harm nobody, but banks count requests.
+func (h *Hub) Step(ctx context.Context, now time.Time) (time.Time, error) {
+	idle := now.Add(time.Second)
+	ids, next, err := h.store.Due(ctx, now, followBatch)
+	if err != nil {
+		return idle, err
+	}
+	if len(ids) == 0 {
+		if next.IsZero() || next.After(idle) {
+			next = idle // other processes create payments too
+		}
+		return next, nil
+	}
+	held := false
+	err = h.store.Tx(ctx, func(tx *store.Tx) (err error) {
+		_, held, err = tx.Lease(followLease, h.holder, followTTL)
+		return err
+	})
+	if err != nil || !held {
+		return idle, err
+	}
+	if err := h.lookAll(ctx, ids); err != nil {
+		return idle, err
+	}
+	if len(ids) == followBatch {
+		return now, nil
+	}
+	return idle, nil
+}
+
+func (h *Hub) lookAll(ctx context.Context, ids []string) error {
+	var wg sync.WaitGroup
+	errs := make([]error, len(ids))
+	slots := make(chan struct{}, followers)
+	for i, id := range ids {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			p, err := h.store.Payment(ctx, id)
+			if err == nil {
+				_, err = h.look(ctx, p, nil)
+			}
+			errs[i] = err
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}

@@ -1,0 +1,155 @@
+package hub
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/rialto-hub/rialto/banks"
+	"github.com/rialto-hub/rialto/psd2"
+	"github.com/rialto-hub/rialto/psd2/store"
+)
+
+// Config is what an operator may change. Zero values are usable.
+type Config struct {
+	// PublicURL is where payers reach the hosted page, without a slash at the end.
+	PublicURL string `yaml:"public_url"`
+	// ExpireAfter is how long a payer has (default 15 minutes).
+	ExpireAfter time.Duration `yaml:"expire_after"`
+	// BankTimeout bounds one call to a bank (default 20 s).
+	BankTimeout time.Duration `yaml:"bank_timeout"`
+	// Patience is how long after the payer's return a silent bank is waited
+	// for before the outcome counts as unknown. Default 12 s: the ten of
+	// Reg. (EU) 2024/886 and two for the way.
+	Patience time.Duration `yaml:"patience"`
+}
+
+// SubmitTimeout is how long an initiation can be under way at most; an older
+// one has lost its caller. It must exceed BankTimeout clearly.
+func (c Config) SubmitTimeout() time.Duration { return c.withDefaults().BankTimeout * 2 }
+
+func (c Config) withDefaults() Config {
+	def := func(d *time.Duration, v time.Duration) {
+		if *d <= 0 {
+			*d = v
+		}
+	}
+	def(&c.ExpireAfter, 15*time.Minute)
+	def(&c.BankTimeout, 20*time.Second)
+	def(&c.Patience, 12*time.Second)
+	return c
+}
+
+// Deps are the hub's neighbours.
+type Deps struct {
+	Store   *store.DB
+	Banks   *banks.Registry
+	Now     func() time.Time
+	Random  io.Reader
+	Log     *slog.Logger
+	Metrics prometheus.Registerer // nil: none
+}
+
+// Hub is safe for concurrent use, and several processes may run one each on
+// the same database.
+type Hub struct {
+	cfg     Config
+	store   *store.DB
+	banks   *banks.Registry
+	now     func() time.Time
+	random  io.Reader
+	log     *slog.Logger
+	metrics metrics
+	holder  string
+	wake    chan struct{}
+}
+
+// New makes a hub.
+func New(c Config, d Deps) *Hub {
+	if d.Log == nil {
+		d.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Hub{
+		cfg: c.withDefaults(), store: d.Store, banks: d.Banks, now: d.Now, random: d.Random, log: d.Log,
+		metrics: newMetrics(d.Metrics), holder: psd2.NewID("hub", d.Now(), d.Random), wake: make(chan struct{}, 1),
+	}
+}
+
+// Wake receives when Step has something to do sooner than it said.
+func (h *Hub) Wake() <-chan struct{} { return h.wake }
+
+// Payment loads a payment.
+func (h *Hub) Payment(ctx context.Context, id string) (*psd2.Payment, error) {
+	if !psd2.IsID(psd2.PrefixPayment, id) {
+		return nil, psd2.NotFound("payment")
+	}
+	return h.store.Payment(ctx, id)
+}
+
+// Merchant loads a merchant; the result is shared and must not be changed.
+func (h *Hub) Merchant(ctx context.Context, id string) (*psd2.Merchant, error) {
+	return h.store.Merchant(ctx, id)
+}
+
+// Banks lists the banks a payer may choose from.
+func (h *Hub) Banks() []banks.Listing { return h.banks.List() }
+
+// Bank describes one bank, for the page that announces it.
+func (h *Hub) Bank(id string) (banks.Info, banks.Entry, bool) {
+	b, e, ok := h.banks.Bank(id)
+	if !ok {
+		return banks.Info{}, e, false
+	}
+	return b.Info(), e, true
+}
+
+func hash(secret string) string {
+	sum := sha256.Sum256([]byte(secret))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+func (h *Hub) secret() string {
+	b := make([]byte, 32)
+	if _, err := io.ReadFull(h.random, b); err != nil {
+		panic("hub: no randomness: " + err.Error()) // a guessable link would open somebody's payment
+	}
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+type metrics struct {
+	payments  *prometheus.CounterVec   // by state reached
+	bankCalls *prometheus.HistogramVec // seconds, by bank, call and outcome
+	unknown   *prometheus.CounterVec   // status codes we do not understand
+	odd       *prometheus.CounterVec   // answers that contradict earlier ones
+}
+
+func newMetrics(r prometheus.Registerer) metrics {
+	m := metrics{
+		payments: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "rialto_payments_total", Help: "Payments that reached a state."}, []string{"state"}),
+		bankCalls: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "rialto_bank_call_seconds", Help: "Calls to banks.", Buckets: []float64{.005, .02, .05, .1, .25, .5, 1, 2.5, 5, 10, 20}},
+			[]string{"bank", "call", "outcome"}),
+		unknown: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "rialto_bank_unknown_status_total", Help: "transactionStatus values that were not understood."}, []string{"bank", "code"}),
+		odd: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "rialto_bank_contradictions_total", Help: "Answers that contradicted what the bank had said before."}, []string{"bank"}),
+	}
+	if r != nil {
+		r.MustRegister(m.payments, m.bankCalls, m.unknown, m.odd)
+	}
+	return m
+}
+
+// code bounds a label a bank could fill with anything.
+func code(s string) string {
+	if len(s) == 4 && psd2.IsEPC(s) {
+		return s
+	}
+	return "other"
+}
