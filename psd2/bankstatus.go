@@ -58,8 +58,12 @@ func ReasonOf(code string) FailureReason {
 		return ReasonLimitExceeded
 	case "AB05", "AB06", "AB07", "AB08", "AB09", "AB10", "AG09", "CNOR", "DNOR", "FF10", "TM01":
 		return ReasonBankUnavailable
-	case "DS02", "DS24", "CUST":
+	case "DS02", "CUST":
 		return ReasonPayerRejected
+	case "DS24": // waiting time expired due to incomplete order
+		return ReasonExpired
+	case "PSU_CREDENTIALS_INVALID": // a NextGenPSD2 message code, not ISO
+		return ReasonAuthenticationFailed
 	}
 	return ReasonBankRejected
 }

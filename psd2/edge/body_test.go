@@ -172,6 +172,17 @@ func TestBodiesAreCappedAndTyped(t *testing.T) { // C05
 	}
 }
 
+func TestAnnouncedBodyIsRefusedUnread(t *testing.T) { // C05
+	server := serve(t, &Edge{}, func(w http.ResponseWriter, r *http.Request) {
+		_, err := ReadBody(r, 100)
+		WriteProblem(w, r, err)
+	})
+	answer := raw(t, server, "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 20000000\r\n\r\n")
+	if !strings.HasPrefix(answer, "HTTP/1.1 413 ") {
+		t.Errorf("%.100q", answer)
+	}
+}
+
 func TestSlowBodyIsCutOff(t *testing.T) { // C05
 	server := serve(t, &Edge{BodyTime: 30 * time.Millisecond}, func(w http.ResponseWriter, r *http.Request) {
 		_, err := ReadBody(r, 100)

@@ -1,8 +1,6 @@
 package edge
 
 import (
-	"errors"
-	"io"
 	"net/http"
 	"time"
 )
@@ -48,30 +46,11 @@ func closeAfterChunked(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// limitBodyTime bounds how long the body may take. The deadline is lifted when
-// the body has been read, since the server cancels a request whose connection
-// runs into one.
+// limitBodyTime bounds how long the body may take. net/http lifts the deadline
+// itself once the body has been read, so a handler may take its time then.
 func (e *Edge) limitBodyTime(w http.ResponseWriter, r *http.Request) {
-	if r.Body == nil || r.Body == http.NoBody {
-		return
+	if r.Body != nil && r.Body != http.NoBody {
+		// The connection's clock is the real one. A writer without deadlines is a test's.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(e.bodyTime()))
 	}
-	control := http.NewResponseController(w)
-	if control.SetReadDeadline(time.Now().Add(e.bodyTime())) == nil { // the connection's clock is the real one
-		r.Body = &timedBody{ReadCloser: r.Body, control: control}
-	}
-}
-
-type timedBody struct {
-	io.ReadCloser
-	control *http.ResponseController
-	done    bool
-}
-
-func (b *timedBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if errors.Is(err, io.EOF) && !b.done {
-		b.done = true
-		_ = b.control.SetReadDeadline(time.Time{}) // worked a moment ago; if the connection is gone nobody waits
-	}
-	return n, err
 }

@@ -105,13 +105,10 @@ func (h *Hub) answered(ctx context.Context, paymentID string, a psd2.Attempt, an
 }
 
 func (h *Hub) accepted(p *psd2.Payment, attemptID string, answer banks.Initiation, now time.Time) error {
-	if answer.Approach == banks.Redirect && answer.RedirectURL == "" {
-		return p.InitiationLost(attemptID, now) // an order that nobody can authorise
-	}
 	if err := p.Initiated(attemptID, string(answer.Approach), answer.RedirectURL, answer.State, now); err != nil {
 		return err
 	}
-	if s := psd2.StandingOf(answer.Status); s == psd2.StandingRefused || s == psd2.StandingCanceled {
+	if psd2.StandingOf(answer.Status) > psd2.StandingPending { // refused at once, or exempted from SCA and already on its way
 		p.Report(attemptID, psd2.Report{Status: answer.Status}, now)
 	}
 	return nil

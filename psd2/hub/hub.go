@@ -49,6 +49,7 @@ func (c Config) withDefaults() Config {
 type Deps struct {
 	Store   *store.DB
 	Banks   *banks.Registry
+	Holder  string // names this process in leases
 	Now     func() time.Time
 	Random  io.Reader
 	Log     *slog.Logger
@@ -76,7 +77,7 @@ func New(c Config, d Deps) *Hub {
 	}
 	return &Hub{
 		cfg: c.withDefaults(), store: d.Store, banks: d.Banks, now: d.Now, random: d.Random, log: d.Log,
-		metrics: newMetrics(d.Metrics), holder: psd2.NewID("hub", d.Now(), d.Random), wake: make(chan struct{}, 1),
+		metrics: newMetrics(d.Metrics), holder: d.Holder, wake: make(chan struct{}, 1),
 	}
 }
 

@@ -167,6 +167,7 @@ func (c *compact) issuedAt(now time.Time, maxAge time.Duration) (time.Time, *Sig
 // verify checks the signature itself. payload is the detached bytes, or nil
 // for a JWS that carries its own.
 func (c *compact) verify(key *PublicKey, payload []byte) error {
+	verified.Add(1)
 	allowed := []gojose.SignatureAlgorithm{gojose.SignatureAlgorithm(key.alg)}
 	if c.detached {
 		object, err := gojose.ParseDetached(c.text, payload, allowed)
@@ -186,6 +187,7 @@ func (c *compact) verify(key *PublicKey, payload []byte) error {
 // sign makes a compact JWS over payload with exactly the given header members
 // beside alg.
 func (k *Key) sign(payload []byte, header map[gojose.HeaderKey]any, detached bool) (string, error) {
+	signed.Add(1)
 	signer, err := gojose.NewSigner(
 		gojose.SigningKey{Algorithm: gojose.SignatureAlgorithm(k.alg), Key: k.private},
 		&gojose.SignerOptions{ExtraHeaders: header},

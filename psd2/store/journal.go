@@ -2,10 +2,10 @@ package store
 
 import (
 	"context"
+	"crypto/cipher"
 	"database/sql"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/jmoiron/sqlx"
 
@@ -22,11 +22,14 @@ type eventRow struct {
 	CreatedAt  int64         `db:"created_at"`
 	Position   sql.NullInt64 `db:"position"`
 	Sealed     []byte        `db:"sealed"`
+	Wrapped    []byte        `db:"wrapped"` // the person's key; nil once he is erased
 }
 
-const eventColumns = `id, object_id, merchant_id, person_id, sequence, type, created_at, position, sealed`
+const selectEvents = `SELECT id, object_id, merchant_id, journal.person_id, sequence, type, journal.created_at, position, sealed, wrapped
+	FROM journal LEFT JOIN person_keys ON person_keys.person_id = journal.person_id`
 
-func (tx *Tx) writeEvents(p *psd2.Payment, key dataKey) error {
+// writeEvents writes what a payment has recorded since it was loaded.
+func (tx *Tx) writeEvents(p *psd2.Payment, key cipher.AEAD) error {
 	events, err := p.TakeEvents()
 	if err != nil {
 		return err
@@ -35,7 +38,7 @@ func (tx *Tx) writeEvents(p *psd2.Payment, key dataKey) error {
 		id := psd2.NewID(psd2.PrefixEvent, tx.Now, tx.db.opt.Random)
 		_, err := tx.Exec(`INSERT INTO journal (id, object_id, merchant_id, person_id, sequence, type, created_at, sealed) VALUES (?,?,?,?,?,?,?,?)`,
 			id, e.ObjectID, e.MerchantID, p.PersonID, e.Sequence, e.Type, e.CreatedAt.UnixMicro(),
-			tx.db.keys.seal(key.aead, e.Data, place("journal", id, "sealed")))
+			tx.db.keys.seal(key, e.Data, place("journal", id, "sealed")))
 		if err != nil {
 			return fmt.Errorf("write event: %w", err)
 		}
@@ -46,21 +49,21 @@ func (tx *Tx) writeEvents(p *psd2.Payment, key dataKey) error {
 
 // decodeEvents opens events. One whose person was erased keeps everything but
 // its data.
-func (db *DB) decodeEvents(ctx context.Context, rows []eventRow) ([]psd2.Event, error) {
+func (db *DB) decodeEvents(rows []eventRow) ([]psd2.Event, error) {
 	out := make([]psd2.Event, 0, len(rows))
 	for _, r := range rows {
 		e := psd2.Event{
 			ID: r.ID, Type: r.Type, MerchantID: r.MerchantID, ObjectID: r.ObjectID,
 			Sequence: r.Sequence, CreatedAt: fromMicro(r.CreatedAt), Position: r.Position.Int64,
 		}
-		key, err := db.personKeyRead(ctx, r.PersonID)
+		key, err := db.keys.unwrap(r.PersonID, r.Wrapped)
 		switch {
 		case errors.Is(err, ErrErased):
 			e.Data = []byte(`{"erased":true}`)
 		case err != nil:
 			return nil, err
 		default:
-			if e.Data, err = db.keys.unseal(key.aead, r.Sealed, place("journal", r.ID, "sealed")); err != nil {
+			if e.Data, err = db.keys.unseal(key, r.Sealed, place("journal", r.ID, "sealed")); err != nil {
 				return nil, err
 			}
 		}
@@ -74,24 +77,24 @@ func (db *DB) events(ctx context.Context, query string, args ...any) ([]psd2.Eve
 	if err := db.Select(ctx, &rows, query, args...); err != nil {
 		return nil, fmt.Errorf("read journal: %w", err)
 	}
-	return db.decodeEvents(ctx, rows)
+	return db.decodeEvents(rows)
 }
 
 // PaymentEvents is a payment's whole journal, in its order.
 func (db *DB) PaymentEvents(ctx context.Context, paymentID string) ([]psd2.Event, error) {
-	return db.events(ctx, `SELECT `+eventColumns+` FROM journal WHERE object_id = ? ORDER BY sequence`, paymentID)
+	return db.events(ctx, selectEvents+` WHERE object_id = ? ORDER BY sequence`, paymentID)
 }
 
 // EventsAfter lists a merchant's events behind a position, in order of
 // position: no gap can ever be filled later.
 func (db *DB) EventsAfter(ctx context.Context, merchantID string, position int64, limit int) ([]psd2.Event, error) {
-	return db.events(ctx, `SELECT `+eventColumns+` FROM journal WHERE merchant_id = ? AND position > ? ORDER BY position LIMIT ?`, merchantID, position, limit)
+	return db.events(ctx, selectEvents+` WHERE merchant_id = ? AND position > ? ORDER BY position LIMIT ?`, merchantID, position, limit)
 }
 
 // EventsFrom lists all merchants' events behind a position, for the relay and
 // for whoever catches up.
 func (db *DB) EventsFrom(ctx context.Context, position int64, limit int) ([]psd2.Event, error) {
-	return db.events(ctx, `SELECT `+eventColumns+` FROM journal WHERE position > ? ORDER BY position LIMIT ?`, position, limit)
+	return db.events(ctx, selectEvents+` WHERE position > ? ORDER BY position LIMIT ?`, position, limit)
 }
 
 // Mark is an event's place in the journal without its data, for those who
@@ -120,7 +123,7 @@ func (db *DB) EventsByID(ctx context.Context, ids ...string) (map[string]psd2.Ev
 	if len(ids) == 0 {
 		return out, nil
 	}
-	query, args, err := sqlx.In(`SELECT `+eventColumns+` FROM journal WHERE id IN (?)`, ids)
+	query, args, err := sqlx.In(selectEvents+` WHERE id IN (?)`, ids)
 	if err != nil {
 		return nil, fmt.Errorf("read journal: %w", err)
 	}
@@ -131,115 +134,12 @@ func (db *DB) EventsByID(ctx context.Context, ids ...string) (map[string]psd2.Ev
 	return out, err
 }
 
+// lastPosition reads the last entry of its index; an aggregate might not.
+const lastPosition = `SELECT COALESCE((SELECT position FROM journal WHERE position IS NOT NULL ORDER BY position DESC LIMIT 1), 0)`
+
 // LastPosition is the newest position given.
 func (db *DB) LastPosition(ctx context.Context) (int64, error) {
 	var n int64
-	err := db.Get(ctx, &n, `SELECT COALESCE(MAX(position), 0) FROM journal WHERE position IS NOT NULL`)
+	err := db.Get(ctx, &n, lastPosition)
 	return n, err
-}
-
-const (
-	sequencerLease = "sequencer"
-	sequencerTTL   = 5 * time.Second
-	sequencerBatch = 500
-)
-
-// Sequencer gives committed journal rows their position. Of all processes one
-// holds the lease; its fence is checked in the transaction that assigns.
-type Sequencer struct {
-	db         *DB
-	holder     string
-	positioned chan struct{}
-}
-
-// Sequencer makes this process's sequencer; holder names the process.
-func (db *DB) Sequencer(holder string) *Sequencer {
-	return &Sequencer{db: db, holder: holder, positioned: make(chan struct{}, 1)}
-}
-
-// Positioned receives when positions were given. It holds one signal.
-func (s *Sequencer) Positioned() <-chan struct{} { return s.positioned }
-
-type waitingRow struct {
-	ID       string        `db:"id"`
-	ObjectID string        `db:"object_id"`
-	Sequence int64         `db:"sequence"`
-	Before   sql.NullInt64 `db:"before"` // position of the object's previous event
-}
-
-// Step positions what is committed and waiting, at most one batch. Within an
-// object the order is that of its sequence: an event whose predecessor has no
-// position waits for it.
-func (s *Sequencer) Step(ctx context.Context, now time.Time) (time.Time, error) {
-	var any struct {
-		N int64 `db:"n"`
-	}
-	// Outside the lease: an idle system must not write.
-	if err := s.db.Get(ctx, &any, `SELECT COUNT(*) AS n FROM (SELECT 1 FROM journal WHERE position IS NULL LIMIT 1) AS w`); err != nil {
-		return now.Add(time.Second), fmt.Errorf("sequencer: %w", err)
-	}
-	if any.N == 0 {
-		return now.Add(500 * time.Millisecond), nil
-	}
-	given, waiting, held := 0, 0, false
-	err := s.db.Tx(ctx, func(tx *Tx) (err error) {
-		given, waiting = 0, 0
-		// Taking or renewing the lease locks its row until the commit, so two
-		// sequencers cannot overlap even if a clock is wrong.
-		if _, held, err = tx.Lease(sequencerLease, s.holder, sequencerTTL); err != nil || !held {
-			return err
-		}
-		given, waiting, err = assign(tx)
-		return err
-	})
-	if err != nil {
-		return now.Add(time.Second), fmt.Errorf("sequencer: %w", err)
-	}
-	if given > 0 {
-		select {
-		case s.positioned <- struct{}{}:
-		default:
-		}
-	}
-	if held && given > 0 && waiting == sequencerBatch {
-		return now, nil
-	}
-	return now.Add(500 * time.Millisecond), nil
-}
-
-func assign(tx *Tx) (given, waiting int, err error) {
-	var rows []waitingRow
-	err = tx.Select(&rows, `SELECT j.id, j.object_id, j.sequence, b.position AS before FROM journal j
-		LEFT JOIN journal b ON b.object_id = j.object_id AND b.sequence = j.sequence - 1
-		WHERE j.position IS NULL ORDER BY j.created_at, j.sequence LIMIT ?`, sequencerBatch)
-	if err != nil || len(rows) == 0 {
-		return 0, 0, err
-	}
-	var last int64
-	if err := tx.Get(&last, `SELECT COALESCE(MAX(position), 0) FROM journal WHERE position IS NOT NULL`); err != nil {
-		return 0, 0, err
-	}
-	placed := make(map[string]int64, len(rows)) // highest sequence positioned in this batch, by object
-	for pass := true; pass; {                   // created_at may disagree with sequence when clocks do
-		pass = false
-		rest := rows[:0:0]
-		for _, r := range rows {
-			if r.Sequence != 1 && !r.Before.Valid && placed[r.ObjectID] != r.Sequence-1 {
-				rest = append(rest, r)
-				continue
-			}
-			last++
-			if _, err := tx.Exec(`UPDATE journal SET position = ? WHERE id = ? AND position IS NULL`, last, r.ID); err != nil {
-				return 0, 0, err
-			}
-			placed[r.ObjectID] = r.Sequence
-			given++
-			pass = true
-		}
-		if len(rest) == len(rows) || len(rest) == 0 {
-			break
-		}
-		rows = rest
-	}
-	return given, given + len(rows), nil
 }

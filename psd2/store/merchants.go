@@ -19,7 +19,8 @@ type cachedMerchant struct {
 	read time.Time
 }
 
-// PutMerchant stores a merchant, new or changed.
+// PutMerchant stores a merchant, new or changed. Other processes see it within
+// five seconds.
 func (tx *Tx) PutMerchant(m *psd2.Merchant) error {
 	doc, err := json.Marshal(m)
 	if err != nil {
@@ -31,10 +32,21 @@ func (tx *Tx) PutMerchant(m *psd2.Merchant) error {
 	if err != nil {
 		return fmt.Errorf("put merchant: %w", err)
 	}
-	tx.db.merchantsMu.Lock()
-	delete(tx.db.merchants, m.ID)
-	tx.db.merchantsMu.Unlock()
+	tx.merchants = append(tx.merchants, m.ID)
 	return nil
+}
+
+// forgetMerchants makes a committed change seen at once in this process.
+func (db *DB) forgetMerchants(ids []string) {
+	if len(ids) == 0 {
+		return
+	}
+	db.merchantsMu.Lock()
+	defer db.merchantsMu.Unlock()
+	db.merchantsChanged++
+	for _, id := range ids {
+		delete(db.merchants, id)
+	}
 }
 
 // Merchant loads a merchant; what it returns is shared and must not be changed.
@@ -42,6 +54,7 @@ func (db *DB) Merchant(ctx context.Context, id string) (*psd2.Merchant, error) {
 	now := db.opt.Now()
 	db.merchantsMu.Lock()
 	c, ok := db.merchants[id]
+	changed := db.merchantsChanged
 	db.merchantsMu.Unlock()
 	if ok && now.Sub(c.read) < merchantFresh && !now.Before(c.read) {
 		return c.m, nil
@@ -59,8 +72,10 @@ func (db *DB) Merchant(ctx context.Context, id string) (*psd2.Merchant, error) {
 		return nil, err
 	}
 	db.merchantsMu.Lock()
-	db.merchants[id] = cachedMerchant{m, now}
-	db.merchantsMu.Unlock()
+	defer db.merchantsMu.Unlock()
+	if db.merchantsChanged == changed { // else what we read may be old
+		db.merchants[id] = cachedMerchant{m, now}
+	}
 	return m, nil
 }
 

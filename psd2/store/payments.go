@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"crypto/cipher"
 	"database/sql"
 	"encoding/json"
 	"errors"
@@ -18,14 +19,17 @@ type paymentRow struct {
 	Version  int64  `db:"version"`
 	Doc      []byte `db:"doc"`
 	Sealed   []byte `db:"sealed"`
+	Wrapped  []byte `db:"wrapped"` // the person's key; nil once he is erased
 }
 
-const paymentColumns = `payments.id, payments.person_id, payments.version, payments.doc, payments.sealed`
+const selectPayments = `SELECT payments.id, payments.person_id, payments.version, payments.doc, payments.sealed, person_keys.wrapped
+	FROM payments LEFT JOIN person_keys ON person_keys.person_id = payments.person_id`
 
-// CreatePayment stores a new payment and the events it has recorded.
+// CreatePayment stores a new payment and the events it has recorded. p keeps
+// them, so that a transaction that runs again writes them again.
 func (tx *Tx) CreatePayment(p *psd2.Payment) error {
 	p.Version = 1
-	key, err := tx.personKey(p.PersonID, true)
+	key, err := tx.personKey(p.PersonID)
 	if err != nil {
 		return err
 	}
@@ -41,7 +45,8 @@ func (tx *Tx) CreatePayment(p *psd2.Payment) error {
 	if err != nil {
 		return fmt.Errorf("create payment: %w", err)
 	}
-	return tx.writeEvents(p, key)
+	once := *p
+	return tx.writeEvents(&once, key)
 }
 
 // UpdatePayment loads a payment, lets fn change it, and writes it back with
@@ -58,54 +63,57 @@ func (db *DB) UpdatePayment(ctx context.Context, id string, fn func(*psd2.Paymen
 	return p, nil
 }
 
-// UpdatePayment is DB.UpdatePayment within a transaction.
+// UpdatePayment is DB.UpdatePayment within a transaction. After any error but
+// one of fn, or not found, the transaction cannot be committed any more.
 func (tx *Tx) UpdatePayment(id string, fn func(*psd2.Payment) error) (*psd2.Payment, error) {
 	var row paymentRow
-	err := tx.Get(&row, `SELECT `+paymentColumns+` FROM payments WHERE id = ?`, id)
+	err := tx.Get(&row, selectPayments+` WHERE payments.id = ?`+tx.forUpdate, id)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, psd2.NotFound("payment")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("load payment: %w", err)
 	}
-	key, err := tx.personKey(row.PersonID, false)
+	key, err := tx.db.keys.unwrap(row.PersonID, row.Wrapped)
 	if err != nil {
-		return nil, err
+		return nil, tx.fail(err)
 	}
 	p, err := tx.db.decode(row, key)
 	if err != nil {
-		return nil, err
+		return nil, tx.fail(err)
 	}
 	attempts := len(p.Attempts)
 	if err := fn(p); err != nil {
 		return nil, err
 	}
-	if err := tx.writeAttempts(p, attempts); err != nil {
-		return nil, err
+	p.Version = row.Version + 1
+	if err := tx.writePayment(p, key, row.Version, attempts); err != nil {
+		return nil, tx.fail(err)
 	}
-	p.Version++
-	doc, sealed, err := tx.encode(p, key)
-	if err != nil {
-		return nil, err
-	}
-	n, err := tx.Exec(`UPDATE payments SET version = ?, state = ?, next_step_at = ?, source_hash = ?, doc = ?, sealed = ? WHERE id = ? AND version = ?`,
-		p.Version, string(p.State), tx.nextStep(p), tx.sourceHash(p), doc, sealed, p.ID, row.Version)
-	if err != nil {
-		return nil, fmt.Errorf("update payment: %w", err)
-	}
-	if n != 1 {
-		return nil, errChanged
-	}
-	return p, tx.writeEvents(p, key)
+	return p, nil
 }
 
-func (tx *Tx) writeAttempts(p *psd2.Payment, known int) error {
-	for _, a := range p.Attempts[known:] {
+// writePayment writes a payment back over the version it was loaded with, and
+// the attempts and events that are new.
+func (tx *Tx) writePayment(p *psd2.Payment, key cipher.AEAD, version int64, attempts int) error {
+	doc, sealed, err := tx.encode(p, key)
+	if err != nil {
+		return err
+	}
+	n, err := tx.Exec(`UPDATE payments SET version = ?, state = ?, next_step_at = ?, source_hash = ?, doc = ?, sealed = ? WHERE id = ? AND version = ?`,
+		p.Version, string(p.State), tx.nextStep(p), tx.sourceHash(p), doc, sealed, p.ID, version)
+	if err != nil {
+		return fmt.Errorf("update payment: %w", err)
+	}
+	if n != 1 {
+		return errChanged
+	}
+	for _, a := range p.Attempts[attempts:] {
 		if _, err := tx.Exec(`INSERT INTO attempts (id, payment_id, end_to_end_id) VALUES (?, ?, ?)`, a.ID, p.ID, a.EndToEndID); err != nil {
 			return fmt.Errorf("write attempt: %w", err)
 		}
 	}
-	return nil
+	return tx.writeEvents(p, key)
 }
 
 func (tx *Tx) nextStep(p *psd2.Payment) any {
@@ -122,7 +130,7 @@ func (tx *Tx) sourceHash(p *psd2.Payment) any {
 	return nil
 }
 
-func (tx *Tx) encode(p *psd2.Payment, key dataKey) (doc string, sealed []byte, err error) {
+func (tx *Tx) encode(p *psd2.Payment, key cipher.AEAD) (doc string, sealed []byte, err error) {
 	d, err := json.Marshal(p)
 	if err != nil {
 		return "", nil, fmt.Errorf("encode payment: %w", err)
@@ -131,30 +139,36 @@ func (tx *Tx) encode(p *psd2.Payment, key dataKey) (doc string, sealed []byte, e
 	if err != nil {
 		return "", nil, fmt.Errorf("encode payment: %w", err)
 	}
-	return string(d), tx.db.keys.seal(key.aead, personal, place("payments", p.ID, "sealed")), nil
+	return string(d), tx.db.keys.seal(key, personal, place("payments", p.ID, "sealed")), nil
 }
 
-func (db *DB) decode(row paymentRow, key dataKey) (*psd2.Payment, error) {
+// decode reads a row; without a key it leaves Personal empty.
+func (db *DB) decode(row paymentRow, key cipher.AEAD) (*psd2.Payment, error) {
 	p := new(psd2.Payment)
 	if err := json.Unmarshal(row.Doc, p); err != nil {
 		return nil, fmt.Errorf("decode payment: %w", err)
 	}
-	personal, err := db.keys.unseal(key.aead, row.Sealed, place("payments", row.ID, "sealed"))
+	p.Version = row.Version
+	if key == nil {
+		return p, nil
+	}
+	personal, err := db.keys.unseal(key, row.Sealed, place("payments", row.ID, "sealed"))
 	if err != nil {
 		return nil, err
 	}
 	if err := json.Unmarshal(personal, &p.Personal); err != nil {
 		return nil, fmt.Errorf("decode payment: %w", err)
 	}
-	p.Version = row.Version
 	return p, nil
 }
 
-func (db *DB) load(ctx context.Context, rows []paymentRow) ([]*psd2.Payment, error) {
+// load opens payments. One whose person was erased keeps everything but its
+// Personal, so that one erased player does not hide a merchant's list.
+func (db *DB) load(rows []paymentRow) ([]*psd2.Payment, error) {
 	out := make([]*psd2.Payment, 0, len(rows))
 	for _, row := range rows {
-		key, err := db.personKeyRead(ctx, row.PersonID)
-		if err != nil {
+		key, err := db.keys.unwrap(row.PersonID, row.Wrapped)
+		if err != nil && !errors.Is(err, ErrErased) {
 			return nil, err
 		}
 		p, err := db.decode(row, key)
@@ -175,7 +189,7 @@ func (db *DB) one(ctx context.Context, query string, args ...any) (*psd2.Payment
 	if err != nil {
 		return nil, fmt.Errorf("load payment: %w", err)
 	}
-	ps, err := db.load(ctx, []paymentRow{row})
+	ps, err := db.load([]paymentRow{row})
 	if err != nil {
 		return nil, err
 	}
@@ -184,23 +198,23 @@ func (db *DB) one(ctx context.Context, query string, args ...any) (*psd2.Payment
 
 // Payment loads a payment by its id.
 func (db *DB) Payment(ctx context.Context, id string) (*psd2.Payment, error) {
-	return db.one(ctx, `SELECT `+paymentColumns+` FROM payments WHERE id = ?`, id)
+	return db.one(ctx, selectPayments+` WHERE payments.id = ?`, id)
 }
 
 // MerchantPayment loads a merchant's own payment; another's does not exist
 // for him.
 func (db *DB) MerchantPayment(ctx context.Context, merchantID, id string) (*psd2.Payment, error) {
-	return db.one(ctx, `SELECT `+paymentColumns+` FROM payments WHERE id = ? AND merchant_id = ?`, id, merchantID)
+	return db.one(ctx, selectPayments+` WHERE payments.id = ? AND merchant_id = ?`, id, merchantID)
 }
 
 // PaymentByLink loads the payment a hosted page's link belongs to.
 func (db *DB) PaymentByLink(ctx context.Context, linkHash string) (*psd2.Payment, error) {
-	return db.one(ctx, `SELECT `+paymentColumns+` FROM payments WHERE link_hash = ?`, linkHash)
+	return db.one(ctx, selectPayments+` WHERE link_hash = ?`, linkHash)
 }
 
 // PaymentByAttempt loads the payment an attempt belongs to.
 func (db *DB) PaymentByAttempt(ctx context.Context, attemptID string) (*psd2.Payment, error) {
-	return db.one(ctx, `SELECT `+paymentColumns+` FROM payments JOIN attempts ON attempts.payment_id = payments.id WHERE attempts.id = ?`, attemptID)
+	return db.one(ctx, selectPayments+` JOIN attempts ON attempts.payment_id = payments.id WHERE attempts.id = ?`, attemptID)
 }
 
 // Filter chooses a merchant's payments, newest first. Empty fields choose all.
@@ -219,7 +233,7 @@ type Filter struct {
 // Payments lists a merchant's payments. next is the cursor of the next page,
 // empty on the last one.
 func (db *DB) Payments(ctx context.Context, f Filter) (list []*psd2.Payment, next string, err error) {
-	query, args := `SELECT `+paymentColumns+` FROM payments WHERE merchant_id = ?`, []any{f.MerchantID}
+	query, args := selectPayments+` WHERE merchant_id = ?`, []any{f.MerchantID}
 	and := func(condition string, arg any) {
 		query += " AND " + condition
 		args = append(args, arg)
@@ -234,27 +248,27 @@ func (db *DB) Payments(ctx context.Context, f Filter) (list []*psd2.Payment, nex
 		and("reference_hash = ?", db.Lookup("reference", f.Reference))
 	}
 	if f.EndToEndID != "" {
-		and("id IN (SELECT payment_id FROM attempts WHERE end_to_end_id = ?)", f.EndToEndID)
+		and("payments.id IN (SELECT payment_id FROM attempts WHERE end_to_end_id = ?)", f.EndToEndID)
 	}
 	if !f.CreatedFrom.IsZero() {
-		and("created_at >= ?", f.CreatedFrom.UnixMicro())
+		and("payments.created_at >= ?", f.CreatedFrom.UnixMicro())
 	}
 	if !f.CreatedTo.IsZero() {
-		and("created_at < ?", f.CreatedTo.UnixMicro())
+		and("payments.created_at < ?", f.CreatedTo.UnixMicro())
 	}
 	if f.Cursor != "" {
-		and("id < ?", f.Cursor)
+		and("payments.id < ?", f.Cursor)
 	}
 	f.Limit = min(max(f.Limit, 1), 100)
 	var rows []paymentRow
-	if err := db.Select(ctx, &rows, query+" ORDER BY id DESC LIMIT ?", append(args, f.Limit+1)...); err != nil {
+	if err := db.Select(ctx, &rows, query+" ORDER BY payments.id DESC LIMIT ?", append(args, f.Limit+1)...); err != nil {
 		return nil, "", fmt.Errorf("list payments: %w", err)
 	}
 	if len(rows) > f.Limit {
 		rows = rows[:f.Limit]
 		next = rows[f.Limit-1].ID
 	}
-	list, err = db.load(ctx, rows)
+	list, err = db.load(rows)
 	return list, next, err
 }
 
@@ -265,25 +279,25 @@ func (db *DB) Find(ctx context.Context, q string) ([]*psd2.Payment, error) {
 	q = strings.TrimSpace(q)
 	iban, _ := psd2.ParseIBAN(strings.ToUpper(q))
 	var rows []paymentRow
-	err := db.Select(ctx, &rows, `SELECT `+paymentColumns+` FROM payments WHERE id = ?
-		OR id IN (SELECT payment_id FROM attempts WHERE id = ? OR end_to_end_id = ?)
-		OR reference_hash = ? OR source_hash = ? ORDER BY id DESC LIMIT 50`,
+	err := db.Select(ctx, &rows, selectPayments+` WHERE payments.id = ?
+		OR payments.id IN (SELECT payment_id FROM attempts WHERE id = ? OR end_to_end_id = ?)
+		OR reference_hash = ? OR source_hash = ? ORDER BY payments.id DESC LIMIT 50`,
 		q, q, strings.ToUpper(q), db.Lookup("reference", q), db.Lookup("iban", string(iban)))
 	if err != nil {
 		return nil, fmt.Errorf("find payments: %w", err)
 	}
-	return db.load(ctx, rows)
+	return db.load(rows)
 }
 
 // Recent lists the newest payments of all merchants, optionally of one state.
 func (db *DB) Recent(ctx context.Context, state psd2.State, limit int) ([]*psd2.Payment, error) {
 	var rows []paymentRow
-	err := db.Select(ctx, &rows, `SELECT `+paymentColumns+` FROM payments WHERE (? = '' OR state = ?) ORDER BY id DESC LIMIT ?`,
+	err := db.Select(ctx, &rows, selectPayments+` WHERE (? = '' OR state = ?) ORDER BY payments.id DESC LIMIT ?`,
 		string(state), string(state), limit)
 	if err != nil {
 		return nil, fmt.Errorf("recent payments: %w", err)
 	}
-	return db.load(ctx, rows)
+	return db.load(rows)
 }
 
 // Due lists payments that background work should look at, longest due first,

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -18,10 +19,11 @@ import (
 const maxTries = 20
 
 type postgresEngine struct {
-	pool *sqlx.DB
+	pool    *sqlx.DB
+	commits atomic.Uint64
 }
 
-func openPostgres(ctx context.Context, c Config, o Options) (engine, error) {
+func openPostgres(ctx context.Context, c Config) (engine, error) {
 	cfg, err := pgx.ParseConfig(c.URL)
 	if err != nil {
 		return nil, errors.New("store: database.url is not a PostgreSQL URL") // the cause may hold the password
@@ -36,28 +38,44 @@ func openPostgres(ctx context.Context, c Config, o Options) (engine, error) {
 		pool.Close()
 		return nil, fmt.Errorf("store: connect to PostgreSQL: %w", err)
 	}
-	return &postgresEngine{pool}, nil
+	return &postgresEngine{pool: pool}, nil
 }
 
-func (e *postgresEngine) reader() *sqlx.DB { return e.pool }
-func (e *postgresEngine) close() error     { return e.pool.Close() }
+func (e *postgresEngine) committed() uint64 { return e.commits.Load() }
+func (e *postgresEngine) close() error      { return e.pool.Close() }
 
-func (e *postgresEngine) script(ctx context.Context, text string) error {
-	_, err := e.pool.ExecContext(ctx, text)
-	return err
+func (e *postgresEngine) get(ctx context.Context, dst any, query string, args []any) error {
+	return e.pool.GetContext(ctx, dst, rebind(query), args...)
 }
 
-func (e *postgresEngine) isDuplicate(err error) bool {
-	var pe *pgconn.PgError
-	return errors.As(err, &pe) && pe.Code == "23505"
+func (e *postgresEngine) sel(ctx context.Context, dst any, query string, args []any) error {
+	return e.pool.SelectContext(ctx, dst, rebind(query), args...)
 }
 
+// schemaLock is an advisory lock of ours: two processes that create the same
+// table at once do not get along, even with IF NOT EXISTS.
+const schemaLock = 0x7269616c746f
+
+func (e *postgresEngine) prepareSchema(ctx context.Context, create string) error {
+	return e.tx(ctx, func(tx *Tx) error {
+		if _, err := tx.Exec(`SELECT pg_advisory_xact_lock(?)`, schemaLock); err != nil {
+			return err
+		}
+		_, err := tx.Exec(create)
+		return err
+	})
+}
+
+// tx runs fn again when it lost a race, and then locks the rows it is going to
+// change, so that however many callers meet at one row, each gets his turn.
 func (e *postgresEngine) tx(ctx context.Context, fn func(*Tx) error) error {
+	forUpdate := ""
 	for try := 1; ; try++ {
-		err := e.once(ctx, fn)
+		err := e.once(ctx, fn, forUpdate)
 		if err == nil || !lostRace(err) || try == maxTries || ctx.Err() != nil {
 			return err
 		}
+		forUpdate = " FOR UPDATE OF payments"
 		wait := time.NewTimer(time.Duration(rand.Int64N(int64(try))) * time.Millisecond)
 		select {
 		case <-wait.C:
@@ -68,12 +86,19 @@ func (e *postgresEngine) tx(ctx context.Context, fn func(*Tx) error) error {
 	}
 }
 
-func (e *postgresEngine) once(ctx context.Context, fn func(*Tx) error) error {
-	ptx, err := e.pool.BeginTxx(ctx, nil)
+func (e *postgresEngine) once(ctx context.Context, fn func(*Tx) error, forUpdate string) error {
+	conn, err := e.pool.Connx(ctx)
+	if err != nil {
+		return fmt.Errorf("store: connect: %w", err)
+	}
+	defer conn.Close() // only gives it back
+	// A caller who goes away may stop a statement, never the commit: it would
+	// be open whether it happened.
+	ptx, err := conn.BeginTxx(context.WithoutCancel(ctx), &sql.TxOptions{Isolation: sql.LevelReadCommitted})
 	if err != nil {
 		return fmt.Errorf("store: begin: %w", err)
 	}
-	if err := guard(fn, &Tx{q: pgQuerier{ptx}, ctx: ctx}); err != nil {
+	if err := run(fn, &Tx{q: pgQuerier{ptx}, ctx: ctx, forUpdate: forUpdate}); err != nil {
 		_ = ptx.Rollback() // the first error is the one that counts
 		return err
 	}

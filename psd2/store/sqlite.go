@@ -8,245 +8,187 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"runtime/debug"
+	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"github.com/jmoiron/sqlx"
-	"modernc.org/sqlite"
-	sqlite3 "modernc.org/sqlite/lib"
+	_ "modernc.org/sqlite" // the driver "sqlite"
 )
 
-// maxGroup bounds how many logical transactions share one commit, and with it
-// how much work one failing commit undoes.
-const maxGroup = 128
+// Pragmas of every connection. They stand in the data source name: on a pool a
+// PRAGMA run once would reach one connection only. synchronous=FULL makes a
+// commit durable before it returns.
+const (
+	pragmas = "?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_pragma=temp_store(memory)"
+	// The writer copies the WAL into the file whenever 16 MB have gathered: pages
+	// changed often are copied once, and no caller waits for it too often.
+	writerPragmas = "&_pragma=cache_size(-32000)&_pragma=wal_autocheckpoint(4000)&_pragma=journal_size_limit(67108864)"
+	readerPragmas = "&_pragma=cache_size(-8000)&_pragma=query_only(1)"
+)
 
+// sqliteEngine has one writing connection, which belongs to the goroutine that
+// runs write (group.go), and a pool of connections that can only read.
 type sqliteEngine struct {
-	readers *sqlx.DB
 	writers *sqlx.DB
-	conn    *sqlx.Conn // the one writing connection
-	stmts   map[string]*sqlx.Stmt
+	conn    *sqlx.Conn
+	stmts   map[string]*sqlx.Stmt // prepared on conn
+
+	readers  *sqlx.DB
+	readMu   sync.RWMutex
+	prepared map[string]*sqlx.Stmt // prepared on readers
+
+	commits atomic.Uint64
 	jobs    chan *job
-	stop    sync.Once
-	done    chan struct{}
+	closing chan struct{} // closed to say that no more jobs are wanted
+	done    chan struct{} // closed when the writer has ended
+	stop    func() error
 }
 
-type job struct {
-	ctx  context.Context
-	fn   func(*Tx) error
-	err  error
-	done chan struct{}
-}
-
-func openSQLite(ctx context.Context, path string, o Options) (engine, error) {
+func openSQLite(ctx context.Context, path string) (_ engine, err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
-	dsn := func(extra string) string {
-		// Every connection gets the pragmas: on a pool a PRAGMA run once would
-		// reach one connection only.
-		return "file:" + (&url.URL{Path: path}).EscapedPath() + "?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)" +
-			"&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_pragma=temp_store(memory)&_pragma=cache_size(-32000)" + extra
+	// Made by us, so that nobody else can read it for a moment; the WAL takes
+	// its mode from it.
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
 	}
-	e := &sqliteEngine{jobs: make(chan *job, maxGroup), done: make(chan struct{}), stmts: map[string]*sqlx.Stmt{}}
-	var err error
-	if e.writers, err = sqlx.Open("sqlite", dsn("")); err != nil {
+	if err := errors.Join(f.Chmod(0o600), f.Close()); err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	e := &sqliteEngine{
+		stmts: map[string]*sqlx.Stmt{}, prepared: map[string]*sqlx.Stmt{},
+		jobs: make(chan *job, maxGroup), closing: make(chan struct{}), done: make(chan struct{}),
+	}
+	e.stop = sync.OnceValue(e.shutdown)
+	source := "file:" + (&url.URL{Path: path}).EscapedPath() + pragmas
+	if e.writers, err = sqlx.Open("sqlite", source+writerPragmas); err != nil {
 		return nil, fmt.Errorf("store: open sqlite: %w", err)
 	}
 	if e.conn, err = e.writers.Connx(ctx); err != nil {
 		e.writers.Close()
 		return nil, fmt.Errorf("store: open sqlite: %w", err)
 	}
-	if err = os.Chmod(path, 0o600); err != nil {
-		e.writers.Close()
-		return nil, fmt.Errorf("store: %w", err)
-	}
-	if e.readers, err = sqlx.Open("sqlite", dsn("&_pragma=query_only(1)")); err != nil {
+	if e.readers, err = sqlx.Open("sqlite", source+readerPragmas); err != nil {
 		e.writers.Close()
 		return nil, fmt.Errorf("store: open sqlite: %w", err)
 	}
-	e.readers.SetMaxOpenConns(8)
-	e.readers.SetMaxIdleConns(8)
+	n := max(4, runtime.NumCPU())
+	e.readers.SetMaxOpenConns(n)
+	e.readers.SetMaxIdleConns(n)
 	go e.write()
 	return e, nil
 }
 
-func (e *sqliteEngine) reader() *sqlx.DB { return e.readers }
+func (e *sqliteEngine) close() error { return e.stop() }
 
-func (e *sqliteEngine) isDuplicate(err error) bool {
-	var se *sqlite.Error
-	return errors.As(err, &se) && (se.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE || se.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
-}
-
-func (e *sqliteEngine) close() error {
-	e.stop.Do(func() { close(e.jobs) })
+func (e *sqliteEngine) shutdown() error {
+	close(e.closing)
 	<-e.done
-	return errors.Join(e.conn.Close(), e.writers.Close(), e.readers.Close())
+	return errors.Join(e.readers.Close(), e.conn.Close(), e.writers.Close()) // the last to close empties the WAL
 }
 
-func (e *sqliteEngine) script(ctx context.Context, text string) error {
+func (e *sqliteEngine) prepareSchema(ctx context.Context, create string) error {
 	return e.tx(ctx, func(tx *Tx) error {
-		_, err := e.conn.ExecContext(ctx, text)
+		_, err := tx.Exec(create)
 		return err
 	})
 }
 
-func (e *sqliteEngine) tx(ctx context.Context, fn func(*Tx) error) (err error) {
-	defer func() {
-		if recover() != nil { // the jobs channel is closed
-			err = errors.New("store: the database is closed")
-		}
-	}()
-	j := &job{ctx: ctx, fn: fn, done: make(chan struct{})}
-	select {
-	case e.jobs <- j:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	<-j.done // never abandoned: the caller must know whether it was committed
-	return j.err
-}
+// maxPrepared bounds the statements kept ready, for readers and for the writer.
+const maxPrepared = 256
 
-// write is the one goroutine that writes: it takes what waits, runs it as one
-// physical transaction, commits, and only then tells the callers.
-func (e *sqliteEngine) write() {
-	defer close(e.done)
-	for j := range e.jobs {
-		e.group(j)
-	}
-}
-
-func (e *sqliteEngine) group(first *job) {
-	group := make([]*job, 0, 8)
-	begun := false
-	run := func(j *job) {
-		if j.err = j.ctx.Err(); j.err != nil {
-			close(j.done)
-			return
-		}
-		if !begun {
-			if j.err = e.plain("BEGIN IMMEDIATE"); j.err != nil {
-				close(j.done)
-				return
-			}
-			begun = true
-		}
-		if j.err = e.one(j, len(group) > 0); j.err != nil {
-			if len(group) == 0 { // nothing else is in this transaction: start afresh
-				e.must("ROLLBACK")
-				begun = false
-			}
-			close(j.done)
-			return
-		}
-		group = append(group, j)
-	}
-	run(first)
-	for len(group) < maxGroup {
-		select {
-		case j, ok := <-e.jobs:
-			if !ok {
-				e.commit(group, begun)
-				return
-			}
-			run(j)
-			continue
-		default:
-		}
-		break
-	}
-	e.commit(group, begun)
-}
-
-// one runs a logical transaction; with others before it in the same physical
-// one, behind a savepoint.
-func (e *sqliteEngine) one(j *job, savepoint bool) error {
-	if savepoint {
-		if err := e.plain("SAVEPOINT one"); err != nil {
-			return err
-		}
-	}
-	err := guard(j.fn, &Tx{q: e, ctx: context.WithoutCancel(j.ctx)})
-	if !savepoint {
-		return err
-	}
-	if err != nil {
-		e.must("ROLLBACK TO one")
-	}
-	e.must("RELEASE one")
-	return err
-}
-
-// guard turns a panic of a transaction into its error: other people's
-// transactions share the commit.
-func guard(fn func(*Tx) error, tx *Tx) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("store: transaction panicked: %v\n%s", p, debug.Stack())
-		}
-	}()
-	return fn(tx)
-}
-
-func (e *sqliteEngine) commit(group []*job, begun bool) {
-	if !begun {
-		return
-	}
-	err := e.plain("COMMIT")
-	if err != nil {
-		_ = e.plain("ROLLBACK") // COMMIT may have rolled back already
-		err = fmt.Errorf("store: commit: %w", err)
-	}
-	for _, j := range group {
-		j.err = err
-		close(j.done)
-	}
-}
-
-func (e *sqliteEngine) plain(query string) error {
-	_, err := e.exec(context.Background(), query, nil)
-	return err
-}
-
-// must runs what cannot fail while the connection is sound. When it does, the
-// state of the physical transaction is unknown, and only a restart is safe.
-func (e *sqliteEngine) must(query string) {
-	if err := e.plain(query); err != nil {
-		panic("store: " + query + ": " + err.Error())
-	}
-}
-
-func (e *sqliteEngine) stmt(ctx context.Context, query string) (*sqlx.Stmt, error) {
-	if s, ok := e.stmts[query]; ok {
+// reader finds a query prepared, or prepares it. It returns nil when too many
+// are kept: then the query is not one of the constant ones, which came first.
+func (e *sqliteEngine) reader(ctx context.Context, query string) (*sqlx.Stmt, error) {
+	e.readMu.RLock()
+	s, ok := e.prepared[query]
+	full := len(e.prepared) >= maxPrepared
+	e.readMu.RUnlock()
+	if ok || full {
 		return s, nil
 	}
-	s, err := e.conn.PreparexContext(ctx, query)
+	s, err := e.readers.PreparexContext(ctx, query)
 	if err != nil {
 		return nil, err
 	}
-	e.stmts[query] = s
+	e.readMu.Lock()
+	defer e.readMu.Unlock()
+	if other, ok := e.prepared[query]; ok { // prepared by two at once
+		return other, s.Close()
+	}
+	e.prepared[query] = s
 	return s, nil
 }
 
-func (e *sqliteEngine) exec(ctx context.Context, query string, args []any) (sql.Result, error) {
-	s, err := e.stmt(ctx, query)
+func (e *sqliteEngine) get(ctx context.Context, dst any, query string, args []any) error {
+	s, err := e.reader(ctx, query)
+	switch {
+	case err != nil:
+		return err
+	case s == nil:
+		return e.readers.GetContext(ctx, dst, query, args...)
+	}
+	return s.GetContext(ctx, dst, args...)
+}
+
+func (e *sqliteEngine) sel(ctx context.Context, dst any, query string, args []any) error {
+	s, err := e.reader(ctx, query)
+	switch {
+	case err != nil:
+		return err
+	case s == nil:
+		return e.readers.SelectContext(ctx, dst, query, args...)
+	}
+	return s.SelectContext(ctx, dst, args...)
+}
+
+// sqliteWriter runs the statements of the writing goroutine.
+type sqliteWriter struct{ *sqliteEngine }
+
+func (w sqliteWriter) stmt(ctx context.Context, query string) (*sqlx.Stmt, error) {
+	if s, ok := w.stmts[query]; ok {
+		return s, nil
+	}
+	for old, s := range w.stmts { // any one: it is soon prepared again if it is used
+		if len(w.stmts) < maxPrepared {
+			break
+		}
+		_ = s.Close() // nothing to lose by it
+		delete(w.stmts, old)
+	}
+	s, err := w.conn.PreparexContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	w.stmts[query] = s
+	return s, nil
+}
+
+func (w sqliteWriter) exec(ctx context.Context, query string, args []any) (sql.Result, error) {
+	s, err := w.stmt(ctx, query)
 	if err != nil {
 		return nil, err
 	}
 	return s.ExecContext(ctx, args...)
 }
 
-func (e *sqliteEngine) get(ctx context.Context, dst any, query string, args []any) error {
-	s, err := e.stmt(ctx, query)
+func (w sqliteWriter) get(ctx context.Context, dst any, query string, args []any) error {
+	s, err := w.stmt(ctx, query)
 	if err != nil {
 		return err
 	}
 	return s.GetContext(ctx, dst, args...)
 }
 
-func (e *sqliteEngine) sel(ctx context.Context, dst any, query string, args []any) error {
-	s, err := e.stmt(ctx, query)
+func (w sqliteWriter) sel(ctx context.Context, dst any, query string, args []any) error {
+	s, err := w.stmt(ctx, query)
 	if err != nil {
 		return err
 	}
 	return s.SelectContext(ctx, dst, args...)
 }
+
+func (e *sqliteEngine) committed() uint64 { return e.commits.Load() }

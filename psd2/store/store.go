@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"io"
@@ -10,11 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
-
-	"github.com/jmoiron/sqlx"
-
-	"github.com/rialto-hub/rialto/psd2"
 )
 
 // Config says where the database is. The zero value is an SQLite file in the
@@ -46,26 +42,33 @@ type DB struct {
 	opt       Options
 	keys      *keyring
 	committed chan struct{}
+	txs       atomic.Uint64
 
-	merchantsMu sync.Mutex
-	merchants   map[string]cachedMerchant
+	merchantsMu      sync.Mutex
+	merchants        map[string]cachedMerchant
+	merchantsChanged int // counts changes
 }
 
 // engine is what SQLite and PostgreSQL do differently.
 type engine interface {
 	// tx runs fn as one logical transaction and returns after its commit.
 	tx(ctx context.Context, fn func(*Tx) error) error
-	// reader serves reads outside a transaction.
-	reader() *sqlx.DB
-	// exec runs a migration script.
-	script(ctx context.Context, sql string) error
-	// isDuplicate reports a violated unique constraint.
-	isDuplicate(err error) bool
+	// get and sel read what is committed, outside a transaction.
+	get(ctx context.Context, dst any, query string, args []any) error
+	sel(ctx context.Context, dst any, query string, args []any) error
+	// prepareSchema makes the table that Migrate counts in, if it is not there.
+	prepareSchema(ctx context.Context, create string) error
+	// committed counts physical commits.
+	committed() uint64
+	// close waits for transactions under way; it may be called again.
 	close() error
 }
 
-// Open opens the database and checks that the deployment's key fits it. It
-// does not migrate.
+// errClosed answers who comes after Close.
+var errClosed = errors.New("store: the database is closed")
+
+// Open opens the database and reads the deployment's key. It does not migrate;
+// Migrate also checks that the key is the one the database was sealed with.
 func Open(ctx context.Context, c Config, o Options) (*DB, error) {
 	if o.SubmitTimeout == 0 {
 		o.SubmitTimeout = 45 * time.Second
@@ -81,12 +84,12 @@ func Open(ctx context.Context, c Config, o Options) (*DB, error) {
 		if c.KeyFile == "" {
 			c.KeyFile = filepath.Join(filepath.Dir(path), "deployment.key")
 		}
-		db.engine, err = openSQLite(ctx, path, o)
+		db.engine, err = openSQLite(ctx, path)
 	case strings.HasPrefix(c.URL, "postgres://"), strings.HasPrefix(c.URL, "postgresql://"):
 		if c.KeyFile == "" {
 			return nil, errors.New("store: database.key_file must be set with PostgreSQL")
 		}
-		db.engine, err = openPostgres(ctx, c, o)
+		db.engine, err = openPostgres(ctx, c)
 	default:
 		return nil, errors.New(`store: database.url must begin with "sqlite:" or "postgres://"`)
 	}
@@ -113,8 +116,16 @@ func (db *DB) Ping(ctx context.Context) error {
 // process. It holds one signal; it is a hint, not a count.
 func (db *DB) Committed() <-chan struct{} { return db.committed }
 
-// Tx runs fn as one transaction. fn may run more than once, so it must do
-// nothing but compute and use tx; an error rolls everything back.
+// Stats counts what this process has committed: logical transactions, and the
+// physical commits they shared.
+func (db *DB) Stats() (transactions, commits uint64) { return db.txs.Load(), db.engine.committed() }
+
+// Tx runs fn as one transaction and returns once it is durable. An error or a
+// panic of fn rolls everything back, and so does a statement that failed, even
+// if fn goes on. fn may run more than once, so it must do nothing but compute
+// and use tx; above all it must not call DB.Tx, which on SQLite would wait for
+// itself. A context that ends before fn starts prevents it; afterwards the
+// caller waits to hear whether it was committed.
 func (db *DB) Tx(ctx context.Context, fn func(*Tx) error) error {
 	var last *Tx
 	err := db.tx(ctx, func(tx *Tx) error {
@@ -125,9 +136,8 @@ func (db *DB) Tx(ctx context.Context, fn func(*Tx) error) error {
 	if err != nil {
 		return err
 	}
-	for id, key := range last.newKeys { // only now is it certain that they are stored
-		db.keys.remember(id, key)
-	}
+	db.txs.Add(1)
+	db.forgetMerchants(last.merchants)
 	if last.events {
 		select {
 		case db.committed <- struct{}{}:
@@ -138,66 +148,14 @@ func (db *DB) Tx(ctx context.Context, fn func(*Tx) error) error {
 }
 
 // Get reads one row outside a transaction; sql.ErrNoRows when there is none.
+// Queries use ? placeholders.
 func (db *DB) Get(ctx context.Context, dst any, query string, args ...any) error {
-	r := db.reader()
-	return r.GetContext(ctx, dst, r.Rebind(query), args...)
+	return db.get(ctx, dst, query, args)
 }
 
 // Select reads rows outside a transaction.
 func (db *DB) Select(ctx context.Context, dst any, query string, args ...any) error {
-	r := db.reader()
-	return r.SelectContext(ctx, dst, r.Rebind(query), args...)
-}
-
-// Tx is one logical transaction. Queries use ? placeholders.
-type Tx struct {
-	// Now is the transaction's one time, cut to microseconds.
-	Now time.Time
-
-	db      *DB
-	q       querier
-	ctx     context.Context
-	events  bool
-	newKeys map[string]dataKey
-}
-
-// querier runs statements of one transaction.
-type querier interface {
-	exec(ctx context.Context, query string, args []any) (sql.Result, error)
-	get(ctx context.Context, dst any, query string, args []any) error
-	sel(ctx context.Context, dst any, query string, args []any) error
-}
-
-// Exec runs a statement and returns the number of rows it affected.
-func (tx *Tx) Exec(query string, args ...any) (int64, error) {
-	res, err := tx.q.exec(tx.ctx, query, args)
-	if err != nil {
-		return 0, err
-	}
-	return res.RowsAffected()
-}
-
-// Get reads one row; sql.ErrNoRows when there is none.
-func (tx *Tx) Get(dst any, query string, args ...any) error {
-	return tx.q.get(tx.ctx, dst, query, args)
-}
-
-// Select reads rows.
-func (tx *Tx) Select(dst any, query string, args ...any) error {
-	return tx.q.sel(tx.ctx, dst, query, args)
-}
-
-// errChanged says that a row changed under a compare-and-swap; the engine runs
-// the transaction again.
-var errChanged = errors.New("store: the row has changed")
-
-// Consume marks something single-use as used: an OTP step, a consent nonce, a
-// link token, a jti. It reports true to exactly one caller ever, in whatever
-// process; until is when the thing would be refused for its age anyway.
-func (tx *Tx) Consume(kind, key string, until time.Time) (bool, error) {
-	n, err := tx.Exec(`INSERT INTO consumed (kind, key_hash, until) VALUES (?, ?, ?) ON CONFLICT (kind, key_hash) DO NOTHING`,
-		kind, tx.db.Lookup("consumed/"+kind, key), until.UnixMicro())
-	return n == 1, err
+	return db.sel(ctx, dst, query, args)
 }
 
 // Lookup is the keyed hash of a personal value, for equality look-ups.
@@ -213,66 +171,30 @@ func micro(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
 
 func fromMicro(us int64) time.Time { return time.UnixMicro(us).UTC() }
 
-// Cursor reads a named position, 0 if it was never set.
-func (tx *Tx) Cursor(name string) (int64, error) {
-	var v int64
-	err := tx.Get(&v, `SELECT value FROM cursors WHERE name = ?`, name)
-	if errors.Is(err, sql.ErrNoRows) {
-		return 0, nil
-	}
-	return v, err
-}
-
-// SetCursor moves a named position.
-func (tx *Tx) SetCursor(name string, value int64) error {
-	_, err := tx.Exec(`INSERT INTO cursors (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value`, name, value)
-	return err
-}
-
-// Lease makes holder the owner of a named job for ttl, if nobody else owns it
-// now. The fence grows with every change of owner: pass it to CheckFence in
-// the transaction that does the work, and a former owner can do no harm.
-func (tx *Tx) Lease(name, holder string, ttl time.Duration) (fence int64, held bool, err error) {
-	now, until := tx.Now.UnixMicro(), tx.Now.Add(ttl).UnixMicro()
-	err = tx.Get(&fence, `INSERT INTO leases (name, holder, fence, until) VALUES (?, ?, 1, ?)
-		ON CONFLICT (name) DO UPDATE SET
-			fence  = CASE WHEN leases.holder = excluded.holder THEN leases.fence ELSE leases.fence + 1 END,
-			holder = excluded.holder, until = excluded.until
-		WHERE leases.holder = excluded.holder OR leases.until <= ?
-		RETURNING fence`, name, holder, until, now)
-	if errors.Is(err, sql.ErrNoRows) {
-		return 0, false, nil
-	}
-	return fence, err == nil, err
-}
-
-// CheckFence fails with a conflict when the job has had another owner since.
-// It locks the lease until the transaction ends, so owners cannot overlap.
-func (tx *Tx) CheckFence(name string, fence int64) error {
-	n, err := tx.Exec(`UPDATE leases SET until = until WHERE name = ? AND fence = ?`, name, fence)
-	if err == nil && n != 1 {
-		return psd2.Fail(psd2.CodeConflict, "lease_lost", "another process owns this work")
-	}
-	return err
-}
-
-// Release gives a job up early, so that another process need not wait.
-func (tx *Tx) Release(name string, fence int64) error {
-	_, err := tx.Exec(`UPDATE leases SET until = 0 WHERE name = ? AND fence = ?`, name, fence)
-	return err
-}
+// sweepBatch bounds what one Sweep deletes of each kind.
+const sweepBatch = 1000
 
 // Sweep deletes what is too old to matter: used single-use things and
-// idempotency keys older than 30 days. It does a bounded piece of work.
+// idempotency keys older than 30 days. It does a bounded piece of work, and
+// wants to go on at once while there is more.
 func (db *DB) Sweep(ctx context.Context, now time.Time) (next time.Time, err error) {
+	var more bool
 	err = db.Tx(ctx, func(tx *Tx) error {
-		_, e1 := tx.Exec(`DELETE FROM consumed WHERE (kind, key_hash) IN (SELECT kind, key_hash FROM consumed WHERE until < ? LIMIT 1000)`, now.UnixMicro())
-		_, e2 := tx.Exec(`DELETE FROM idempotency WHERE (merchant_id, key_hash) IN (SELECT merchant_id, key_hash FROM idempotency WHERE created_at < ? LIMIT 1000)`,
-			now.Add(-keepKeys).UnixMicro())
-		return errors.Join(e1, e2)
+		used, err := tx.Exec(`DELETE FROM consumed WHERE (kind, key_hash) IN (SELECT kind, key_hash FROM consumed WHERE until < ? LIMIT ?)`,
+			now.UnixMicro(), sweepBatch)
+		if err != nil {
+			return err
+		}
+		keys, err := tx.Exec(`DELETE FROM idempotency WHERE (merchant_id, key_hash) IN (SELECT merchant_id, key_hash FROM idempotency WHERE created_at < ? LIMIT ?)`,
+			now.Add(-keepKeys).UnixMicro(), sweepBatch)
+		more = used == sweepBatch || keys == sweepBatch
+		return err
 	})
-	if err != nil {
+	switch {
+	case err != nil:
 		return now.Add(time.Minute), fmt.Errorf("sweep: %w", err)
+	case more:
+		return now, nil
 	}
 	return now.Add(10 * time.Minute), nil
 }

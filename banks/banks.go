@@ -1,0 +1,152 @@
+// Package banks says what a bank adapter is. An adapter knows one protocol
+// (banks/berlingroup, later others) and carries no state of its own: what it
+// must remember about an order it hands to the hub as opaque bytes and gets
+// back with the next call.
+//
+// The Registry (registry.go) lists the banks a payer can choose, with the data
+// he searches them by and whether they can be reached just now (health.go).
+//
+// Required is Bank: constant Info, Initiate (exactly one request to the bank
+// per call) and Status (the only source of truth). Everything else is a small
+// optional role that the hub discovers by type assertion; so adapters are
+// never wrapped, tracing and metrics sit in the http.RoundTripper.
+//
+// The one error that leaves an adapter is *Error. banks/bankstest holds the
+// behaviour that every adapter must show.
+package banks
+
+import (
+	"context"
+	"time"
+
+	"github.com/rialto-hub/rialto/psd2"
+)
+
+// Bank is one ASPSP, reached by one adapter.
+type Bank interface {
+	// Info is constant.
+	Info() Info
+	// Initiate sends the order to the bank with exactly one request that could
+	// create a payment, and no retry of any kind below it. The hub calls it
+	// once per attempt, after it has committed the attempt.
+	Initiate(ctx context.Context, o Order) (Initiation, error)
+	// Status asks the bank what became of the order. It may be called at any
+	// time, from any process, with the state Initiate returned.
+	Status(ctx context.Context, r Ref) (Status, error)
+}
+
+// Canceller is a bank that can be asked to cancel an order.
+type Canceller interface {
+	// Cancel returns true when the bank has completed the cancellation, false
+	// when it has not (it may still want the payer's authorisation).
+	Cancel(ctx context.Context, r Ref) (done bool, err error)
+}
+
+// Approach is how the payer is authenticated (NextGenPSD2 ASPSP-SCA-Approach;
+// OAuth counts as redirect).
+type Approach string
+
+// Approaches.
+const (
+	Redirect  Approach = "redirect"
+	Decoupled Approach = "decoupled"
+	Embedded  Approach = "embedded"
+)
+
+// Info describes a bank; it never changes while the process runs.
+type Info struct {
+	ID         string
+	Approaches []Approach
+	// Dedup is how long the bank recognises the same order sent twice; zero
+	// means never, which is what NextGenPSD2 gives. It only ever forbids: the
+	// hub does not resend.
+	Dedup time.Duration
+	// RiskAtOnce says that the initiation alone may move money, because the
+	// bank may exempt it from SCA. Then a lost answer means an unknown outcome.
+	RiskAtOnce bool
+	// RedirectLife is how long an unused redirect stays usable; zero when the
+	// bank does not say. After it an order still RCVD can no longer be paid.
+	RedirectLife time.Duration
+	// RedirectOrigins are the scheme://host[:port] the payer may be sent to.
+	// A redirect to anywhere else is refused by the adapter.
+	RedirectOrigins []string
+	// DebtorMandatory says that the bank wants the paying account in the order;
+	// without Order.Debtor the adapter answers invalid before it sends anything.
+	DebtorMandatory bool
+}
+
+// Order is one credit transfer to be initiated.
+type Order struct {
+	AttemptID  string // for logs and traces, not sent
+	EndToEndID string // ≤ 35 EPC characters, unique
+	RequestID  string // a UUID for X-Request-ID
+	TraceID    string
+	Amount     psd2.Money
+	Creditor   psd2.Party
+	Debtor     psd2.IBAN // "" lets the payer choose at the bank
+	Remittance string    // ≤ 140 EPC characters
+	PSU        psd2.PSU
+	ReturnURL  string // where the bank sends the payer back
+	FailURL    string // where it sends him after a failure
+}
+
+// Ref names an order at its bank.
+type Ref struct {
+	EndToEndID string
+	RequestID  string // fresh UUID for this call
+	TraceID    string
+	State      []byte // what Initiate returned
+	PSU        psd2.PSU
+}
+
+// Initiation is a bank's acceptance of an order.
+type Initiation struct {
+	State       []byte // the adapter's own; opaque, sealed at rest by the hub
+	Approach    Approach
+	RedirectURL string // with Redirect; "" when the bank wants nothing more of the payer (SCA exempted)
+	Status      string // raw transactionStatus
+}
+
+// Status is a bank's answer about an order, codes as the bank sent them after
+// the profile's aliases.
+type Status struct {
+	Transaction string     // raw transactionStatus; "" when the bank did not say
+	SCA         string     // raw scaStatus; "" when the bank did not say
+	Reason      string     // raw reason code of a refusal
+	Payer       psd2.Party // paying account and holder, as far as the bank says
+}
+
+// Kind says what an adapter's failure means for the order.
+type Kind string
+
+// Kinds of failure.
+const (
+	Refused     Kind = "refused"     // the bank's final no: the order does not exist
+	Unavailable Kind = "unavailable" // certainly not received by the bank
+	Uncertain   Kind = "uncertain"   // may have been received: never resend, ask
+	BadRequest  Kind = "invalid"     // our request is wrong; the order does not exist
+	NotFound    Kind = "not_found"   // the bank does not know the order
+)
+
+// Error is the only error that leaves an adapter. Its text holds no account,
+// token or key.
+type Error struct {
+	Kind       Kind
+	Code       string        // the bank's own code, e.g. FORMAT_ERROR or AM04
+	HTTPStatus int           // 0 when there was no answer
+	RetryAfter time.Duration // from 429 and 503
+	Err        error         // cause, already free of personal data
+}
+
+func (e *Error) Error() string {
+	s := "bank: " + string(e.Kind)
+	if e.Code != "" {
+		s += " " + e.Code
+	}
+	if e.Err != nil {
+		s += ": " + e.Err.Error()
+	}
+	return s
+}
+
+func (e *Error) Unwrap() error { return e.Err }

@@ -1,0 +1,286 @@
+package berlingroup
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/textproto"
+	"net/url"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Config is the profile of one bank: everything that differs between two
+// banks that speak NextGenPSD2. Only BaseURL and RedirectOrigins have no
+// usable zero value.
+type Config struct {
+	// BaseURL is what /v1 is appended to, e.g. https://psd2.bank.example/berlingroup.
+	BaseURL string `yaml:"base_url"`
+	// Product is the payment-product; "" is instant-sepa-credit-transfers.
+	Product string `yaml:"product"`
+	// RedirectOrigins are the scheme://host[:port] of the bank's own login
+	// pages. A payer is sent nowhere else.
+	RedirectOrigins []string `yaml:"redirect_origins"`
+	// RedirectLife is how long an unused redirect can still be used; 0 when
+	// the bank does not say.
+	RedirectLife time.Duration `yaml:"redirect_life"`
+	// RiskAtOnce: the bank may exempt an order from SCA, so that the initiation
+	// alone can move money.
+	RiskAtOnce bool `yaml:"risk_at_once"`
+	// DebtorAccount says what the bank does without the paying account in the
+	// order; "" is DebtorOptional.
+	DebtorAccount DebtorMode `yaml:"debtor_account"`
+	// RequiredHeaders names PSU headers this bank refuses to do without, e.g.
+	// PSU-User-Agent. An order that lacks one is not sent.
+	RequiredHeaders []string `yaml:"required_headers"`
+	// ExtraHeaders are sent with every request, e.g. a TPP brand name.
+	ExtraHeaders map[string]string `yaml:"extra_headers"`
+	// SecretHeaders are the same, with the value in a file, e.g. an API key.
+	SecretHeaders map[string]string `yaml:"secret_headers"`
+	// StatusAliases maps the bank's own transactionStatus codes to the
+	// standard's, e.g. ACTV: ACTC.
+	StatusAliases map[string]string `yaml:"status_aliases"`
+	// HolderName lists where the account holder's name is found, as
+	// answer.member with answer one of status, authorisation, payment. The
+	// first that is there counts. nil looks at status.ownerNames,
+	// payment.debtorName, status.psuName and authorisation.psuName.
+	HolderName []string `yaml:"holder_name"`
+	// ReasonFields are members of a status answer that hold the ISO 20022
+	// reason of a refusal, beside the codes in tppMessages. nil is reasonCode.
+	ReasonFields []string `yaml:"reason_fields"`
+	// TLS is our certificate (QWAC) and whom we trust.
+	TLS TLS `yaml:"tls"`
+	// InsecureLoopback allows plain http to a loopback address, for a sandbox
+	// on this machine. It allows nothing else.
+	InsecureLoopback bool `yaml:"insecure_loopback"`
+	// ConnectTimeout bounds TCP and TLS together; 0 is 5 s.
+	ConnectTimeout time.Duration `yaml:"connect_timeout"`
+	// Timeout bounds a call whose context has no nearer deadline; 0 is 30 s
+	// (RTS Art. 33: after that a request counts as unanswered).
+	Timeout time.Duration `yaml:"timeout"`
+	// IdleConnections is how many connections are kept alive; 0 is 64.
+	IdleConnections int `yaml:"idle_connections"`
+}
+
+// TLS names the files of a connection with mutual TLS. All may be empty.
+type TLS struct {
+	CertFile string `yaml:"cert_file"` // our certificate chain, PEM
+	KeyFile  string `yaml:"key_file"`  // its key, PEM
+	CAFile   string `yaml:"ca_file"`   // roots to trust instead of the system's, PEM
+}
+
+// DebtorMode is what a bank wants for debtorAccount when the hub does not know
+// the payer's account. The standard's schema makes it mandatory and all its
+// members optional; most redirect banks let the payer choose.
+type DebtorMode string
+
+// Debtor modes.
+const (
+	DebtorOptional  DebtorMode = "optional"  // the member is left out
+	DebtorEmpty     DebtorMode = "empty"     // an empty object, as the schema has it
+	DebtorMandatory DebtorMode = "mandatory" // an order without it is not sent
+)
+
+const defaultProduct = "instant-sepa-credit-transfers"
+
+var (
+	productName = regexp.MustCompile(`^[a-z0-9.-]{1,64}$`)
+	namePlace   = regexp.MustCompile(`^(status|authorisation|payment)\.[A-Za-z0-9_]{1,64}$`)
+)
+
+// ours are the headers a profile may not set: the adapter's own, those that
+// change how a connection is used, and those that make net/http send a POST
+// twice.
+var ours = map[string]bool{
+	"X-Request-Id": true, "Traceparent": true, "Content-Type": true, "Content-Length": true, "Accept": true, "Host": true,
+	"Connection": true, "Transfer-Encoding": true, "Expect": true, "Upgrade": true, "Te": true, "Trailer": true,
+	"Idempotency-Key": true, "X-Idempotency-Key": true, "Psu-Ip-Address": true, "Tpp-Redirect-Uri": true, "Tpp-Nok-Redirect-Uri": true,
+}
+
+// profile is a Config that has been checked, with its files read.
+type profile struct {
+	Config
+	base    *url.URL
+	origins []string
+	fixed   http.Header
+	tls     *tls.Config
+	// nameInAuthorisation: the profile itself says so, which is worth a request.
+	nameInAuthorisation bool
+}
+
+// check validates the whole Config and says everything that is wrong with it.
+func (c Config) check() (*profile, error) {
+	p := &profile{Config: c, fixed: http.Header{}}
+	p.Product = orDefault(c.Product, defaultProduct)
+	p.DebtorAccount = orDefault(c.DebtorAccount, DebtorOptional)
+	p.RequiredHeaders = slices.Clone(c.RequiredHeaders)
+	p.ConnectTimeout = orDefault(c.ConnectTimeout, 5*time.Second)
+	p.Timeout = orDefault(c.Timeout, 30*time.Second)
+	p.IdleConnections = orDefault(c.IdleConnections, 64)
+	if c.ReasonFields == nil {
+		p.ReasonFields = []string{"reasonCode"}
+	}
+	if c.HolderName == nil {
+		p.HolderName = []string{"status.ownerNames", "payment.debtorName", "status.psuName", "authorisation.psuName"}
+	}
+	p.nameInAuthorisation = slices.ContainsFunc(c.HolderName, func(place string) bool { return strings.HasPrefix(place, "authorisation.") })
+	wrong := []error{p.checkBase(), p.checkOrigins(), p.readHeaders(), p.readTLS()}
+	if !productName.MatchString(p.Product) {
+		wrong = append(wrong, errors.New("product is not a payment-product"))
+	}
+	if !slices.Contains([]DebtorMode{DebtorOptional, DebtorEmpty, DebtorMandatory}, p.DebtorAccount) {
+		wrong = append(wrong, errors.New("debtor_account must be optional, empty or mandatory"))
+	}
+	for from, to := range c.StatusAliases {
+		if !codeForm.MatchString(from) || !codeForm.MatchString(to) {
+			wrong = append(wrong, fmt.Errorf("status_aliases: %q: %q are not status codes", from, to))
+		}
+	}
+	for _, place := range p.HolderName {
+		if !namePlace.MatchString(place) {
+			wrong = append(wrong, fmt.Errorf("holder_name: %q is not status.…, authorisation.… or payment.…", place))
+		}
+	}
+	if c.RedirectLife < 0 || c.ConnectTimeout < 0 || c.Timeout < 0 || c.IdleConnections < 0 {
+		wrong = append(wrong, errors.New("times and counts must not be negative"))
+	}
+	return p, errors.Join(wrong...)
+}
+
+func orDefault[T comparable](v, otherwise T) T {
+	var zero T
+	if v == zero {
+		return otherwise
+	}
+	return v
+}
+
+func (p *profile) checkBase() error {
+	if p.BaseURL == "" {
+		return errors.New("base_url is missing")
+	}
+	u, err := url.Parse(strings.TrimRight(p.BaseURL, "/"))
+	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return errors.New("base_url must be scheme://host[:port][/path]")
+	}
+	if !p.mayVisit(u) {
+		return errors.New("base_url must be https (http only with insecure_loopback, to a loopback host)")
+	}
+	if u.Path == "" {
+		u.Path = "/" // JoinPath would make relative paths of it
+	}
+	p.base = u
+	return nil
+}
+
+func (p *profile) checkOrigins() error {
+	if len(p.RedirectOrigins) == 0 {
+		return errors.New("redirect_origins is missing: no payer could be sent to this bank")
+	}
+	for _, o := range p.RedirectOrigins {
+		u, err := url.Parse(o)
+		if err != nil || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
+			return fmt.Errorf("redirect_origins: %q must be scheme://host[:port]", o)
+		}
+		if !p.mayVisit(u) {
+			return fmt.Errorf("redirect_origins: %q must be https (http only with insecure_loopback, to a loopback host)", o)
+		}
+		p.origins = append(p.origins, origin(u))
+	}
+	return nil
+}
+
+// mayVisit reports whether the scheme is allowed for that host.
+func (p *profile) mayVisit(u *url.URL) bool {
+	return u.Scheme == "https" || u.Scheme == "http" && p.InsecureLoopback && isLoopback(u.Hostname())
+}
+
+// isLoopback holds for loopback addresses and for localhost and the names
+// beneath it (RFC 6761 §6.3).
+func isLoopback(host string) bool {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback()
+}
+
+// origin writes scheme://host[:port] in one way only: lower case, no default
+// port, IPv6 in brackets.
+func origin(u *url.URL) string {
+	host, port := strings.ToLower(u.Hostname()), u.Port()
+	if port == "" || u.Scheme == "https" && port == "443" || u.Scheme == "http" && port == "80" {
+		if strings.Contains(host, ":") {
+			host = "[" + host + "]"
+		}
+		return strings.ToLower(u.Scheme) + "://" + host
+	}
+	return strings.ToLower(u.Scheme) + "://" + net.JoinHostPort(host, port)
+}
+
+func (p *profile) readHeaders() error {
+	set := func(name, value string) error {
+		name = textproto.CanonicalMIMEHeaderKey(name)
+		if ours[name] || p.fixed[name] != nil {
+			return fmt.Errorf("header %s may not be set by a profile, or is set twice", name)
+		}
+		if value == "" || value != headerText(value) {
+			return fmt.Errorf("header %s has no value, or one that no header may have", name)
+		}
+		p.fixed.Set(name, value)
+		return nil
+	}
+	var wrong []error
+	for name, value := range p.ExtraHeaders {
+		wrong = append(wrong, set(name, value))
+	}
+	for name, file := range p.SecretHeaders {
+		value, err := os.ReadFile(file)
+		if err != nil {
+			wrong = append(wrong, fmt.Errorf("header %s: %w", name, err))
+			continue
+		}
+		wrong = append(wrong, set(name, strings.TrimSpace(string(value))))
+	}
+	for i, name := range p.RequiredHeaders {
+		p.RequiredHeaders[i] = textproto.CanonicalMIMEHeaderKey(name)
+	}
+	return errors.Join(wrong...)
+}
+
+// aead are the TLS 1.2 suites we speak: forward secrecy and no CBC (C48).
+var aead = []uint16{
+	tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+	tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+	tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+}
+
+func (p *profile) readTLS() error {
+	p.tls = &tls.Config{MinVersion: tls.VersionTLS12, CipherSuites: slices.Clone(aead), NextProtos: []string{"http/1.1"}}
+	if p.TLS.CertFile != "" || p.TLS.KeyFile != "" {
+		cert, err := tls.LoadX509KeyPair(p.TLS.CertFile, p.TLS.KeyFile)
+		if err != nil {
+			return fmt.Errorf("tls: our certificate: %w", err)
+		}
+		p.tls.Certificates = []tls.Certificate{cert}
+	}
+	if p.TLS.CAFile != "" {
+		pem, err := os.ReadFile(p.TLS.CAFile)
+		if err != nil {
+			return fmt.Errorf("tls: ca_file: %w", err)
+		}
+		p.tls.RootCAs = x509.NewCertPool()
+		if !p.tls.RootCAs.AppendCertsFromPEM(pem) {
+			return errors.New("tls: ca_file holds no certificate")
+		}
+	}
+	return nil
+}

@@ -1,0 +1,276 @@
+package berlingroup
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+	"github.com/getkin/kin-openapi/routers/legacy"
+	"github.com/go-json-experiment/json"
+	"github.com/google/uuid"
+
+	"github.com/rialto-hub/rialto/banks"
+	"github.com/rialto-hub/rialto/banks/sandbox/psu"
+	"github.com/rialto-hub/rialto/psd2"
+)
+
+const oracle = "berlin-group/psd2-api_v1.3.12-2022-07-06.yaml"
+
+// brief keeps what the oracle complains about and drops the schemas it quotes.
+func brief(err error) string {
+	var lines []string
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		if _, complaint, ok := strings.Cut(line, "Error at "); ok {
+			lines = append(lines, complaint)
+		}
+	}
+	if lines == nil {
+		first, _, _ := strings.Cut(err.Error(), "\n")
+		return first
+	}
+	return strings.Join(lines, "; ")
+}
+
+// judge validates every request of the adapter, and with both every answer,
+// against the official OpenAPI of NextGenPSD2 1.3.12.
+type judge struct {
+	next   http.RoundTripper
+	both   bool
+	router routers.Router // nil: the standard's file is not at hand
+	judged atomic.Int64
+	wrong  func(format string, args ...any)
+}
+
+// oracleFile is where the standard's file should be.
+func oracleFile(t *testing.T) string {
+	t.Helper()
+	if dir := os.Getenv("RIALTO_STANDARDS_DIR"); dir != "" {
+		return filepath.Join(dir, oracle)
+	}
+	root, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(root, "go.mod")); err == nil {
+			return filepath.Join(root, "..", "shared", "standards", oracle)
+		}
+		if root == filepath.Dir(root) {
+			t.Fatal("no go.mod above this test")
+		}
+		root = filepath.Dir(root)
+	}
+}
+
+// needOracle skips a test that says nothing without the standard's file, or
+// fails it where RIALTO_REQUIRE_ORACLES=1.
+func needOracle(t *testing.T) {
+	t.Helper()
+	if _, err := os.Stat(oracleFile(t)); err == nil {
+		return
+	}
+	if os.Getenv("RIALTO_REQUIRE_ORACLES") == "1" {
+		t.Fatal(oracle + " is not at hand")
+	}
+	t.Skip(oracle + " is not at hand")
+}
+
+// newJudge judges where the standard's file is at hand.
+func newJudge(t *testing.T, both bool) *judge {
+	t.Helper()
+	router, err := loadOracle(oracleFile(t))
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	return &judge{router: router, both: both, wrong: t.Errorf}
+}
+
+func (j *judge) wrap(_ string, rt http.RoundTripper) http.RoundTripper {
+	j.next = rt
+	return j
+}
+
+var loadOracle = func() func(string) (routers.Router, error) {
+	var once sync.Once
+	var router routers.Router
+	var failure error
+	return func(file string) (routers.Router, error) {
+		once.Do(func() { router, failure = readOracle(file) })
+		return router, failure
+	}
+}()
+
+func readOracle(file string) (routers.Router, error) {
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	openapi3.DefineStringFormatValidator("uuid", openapi3.NewRegexpFormatValidator(openapi3.FormatOfStringForUUIDOfRFC9562))
+	openapi3.DefineIPv4Format()
+	doc, err := openapi3.NewLoader().LoadFromData(raw)
+	if err != nil {
+		return nil, err
+	}
+	doc.Servers = nil
+	return legacy.NewRouter(doc, openapi3.DisableExamplesValidation()) // one example of the file is invalid
+}
+
+func (j *judge) RoundTrip(r *http.Request) (*http.Response, error) {
+	if j.router == nil {
+		return j.next.RoundTrip(r)
+	}
+	body, sent := []byte(nil), r.Clone(r.Context())
+	if r.Body != nil {
+		body, _ = io.ReadAll(r.Body)
+		sent.Body = &once{bytes.NewReader(body)}
+	}
+	in := j.request(r, body)
+	resp, err := j.next.RoundTrip(sent)
+	if err != nil || !j.both || in == nil {
+		return resp, err
+	}
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, err
+	}
+	resp.Body = io.NopCloser(bytes.NewReader(answer))
+	out := &openapi3filter.ResponseValidationInput{RequestValidationInput: in, Status: resp.StatusCode, Header: resp.Header, Options: in.Options}
+	out.SetBodyBytes(answer)
+	if err := openapi3filter.ValidateResponse(context.Background(), out); err != nil {
+		j.wrong("answer %d to %s: %s", resp.StatusCode, r.Method, brief(err))
+	}
+	return resp, nil
+}
+
+// request validates the request and, which OpenAPI tools do not, that it has
+// no header the operation does not know.
+func (j *judge) request(r *http.Request, body []byte) *openapi3filter.RequestValidationInput {
+	_, path, ok := strings.Cut(r.URL.Path, "/v1/")
+	own := r.Clone(context.Background())
+	own.URL.Path, own.URL.RawPath, own.URL.Host, own.URL.Scheme, own.Host = "/v1/"+path, "", "", "", ""
+	own.Body = io.NopCloser(bytes.NewReader(body))
+	route, params, err := j.router.FindRoute(own)
+	if !ok || err != nil {
+		j.wrong("%s %s is no operation of the standard: %v", r.Method, r.URL.Path, err)
+		return nil
+	}
+	in := &openapi3filter.RequestValidationInput{Request: own, PathParams: params, Route: route,
+		Options: &openapi3filter.Options{AuthenticationFunc: openapi3filter.NoopAuthenticationFunc, IncludeResponseStatus: true, MultiError: true}}
+	if err := openapi3filter.ValidateRequest(context.Background(), in); err != nil {
+		j.wrong("%s %s: %s", r.Method, r.URL.Path, brief(err))
+	}
+	if r.Method == http.MethodPost { // the operation also takes bulk and periodic payments: ours is a single one
+		var order any
+		if err := json.Unmarshal(body, &order); err != nil {
+			j.wrong("POST: %v", err)
+		} else if err := route.Spec.Components.Schemas["paymentInitiation_json"].Value.VisitJSON(order, openapi3.MultiErrors()); err != nil {
+			j.wrong("POST as paymentInitiation_json: %s", brief(err))
+		}
+	}
+	known := []string{"Accept", "Content-Type", "User-Agent", "Traceparent"}
+	for _, p := range append(slices.Clone(route.Operation.Parameters), route.PathItem.Parameters...) {
+		if p.Value.In == openapi3.ParameterInHeader {
+			known = append(known, http.CanonicalHeaderKey(p.Value.Name))
+		}
+	}
+	for name := range r.Header {
+		if !slices.Contains(known, name) {
+			j.wrong("%s: the operation has no header %s", r.Method, name)
+		}
+	}
+	j.judged.Add(1)
+	return in
+}
+
+// TestTrafficFollowsTheStandard: every message of a payment's life, in both
+// directions, approved, declined and cancelled.
+func TestTrafficFollowsTheStandard(t *testing.T) {
+	needOracle(t)
+	s := newSandbox(t)
+	for _, bank := range []string{"sandbank", "deichbank", "heidebank", "endbank"} {
+		c := s.profile()
+		c.BaseURL = s.server.URL + "/" + bank
+		j := newJudge(t, true)
+		b, err := New(bank, c, banks.Deps{Wrap: j.wrap})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ref := func(o banks.Order, in banks.Initiation) banks.Ref {
+			return banks.Ref{EndToEndID: o.EndToEndID, RequestID: uuid.NewString(), TraceID: o.TraceID, State: in.State, PSU: o.PSU}
+		}
+		initiate := func() (banks.Order, banks.Initiation) {
+			o := order(psd2.Euro(2500))
+			in, err := b.Initiate(t.Context(), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return o, in
+		}
+		o, in := initiate()
+		if st, err := b.Status(t.Context(), ref(o, in)); err != nil || st.Transaction != "RCVD" || st.SCA != "received" || st.Payer.IBAN != "" {
+			t.Errorf("%s: before: %+v %v", bank, st, err)
+		}
+		if err := s.walk(t.Context(), s.customer(t, bank), in, psu.Wish{}); err != nil {
+			t.Fatal(err)
+		}
+		st, err := b.Status(t.Context(), ref(o, in))
+		named := map[string]string{"sandbank": "Paula Payer", "endbank": "Paula Payer"}[bank]
+		if err != nil || psd2.StandingOf(st.Transaction) < psd2.StandingExecuted || st.Payer.IBAN.Country() != "DE" || st.Payer.Name != named {
+			t.Errorf("%s: after: %+v %v", bank, st, err)
+		}
+		if done, err := b.Cancel(t.Context(), ref(o, in)); done || kindOf(err) != banks.BadRequest {
+			t.Errorf("%s: an executed order was cancelled: %v %v", bank, done, err)
+		}
+		o, in = initiate()
+		if done, err := b.Cancel(t.Context(), ref(o, in)); !done || err != nil {
+			t.Errorf("%s: cancel: %v %v", bank, done, err)
+		}
+		o, in = initiate()
+		if err := s.walk(t.Context(), s.customer(t, bank), in, psu.Wish{Decline: true}); err != nil {
+			t.Fatal(err)
+		}
+		if st, err := b.Status(t.Context(), ref(o, in)); err != nil || st.Transaction != "RJCT" || st.Reason == "" {
+			t.Errorf("%s: declined: %+v %v", bank, st, err)
+		}
+		if j.judged.Load() < 10 {
+			t.Errorf("%s: only %d messages were judged", bank, j.judged.Load())
+		}
+		j.next.(*http.Transport).CloseIdleConnections()
+	}
+}
+
+// TestOmittedDebtorIsTheOnlyDeparture: with debtor_account optional the order
+// leaves out a member that the schema makes mandatory, and nothing else.
+func TestOmittedDebtorIsTheOnlyDeparture(t *testing.T) {
+	needOracle(t)
+	s := newSandbox(t)
+	c := s.profile()
+	c.BaseURL, c.DebtorAccount = s.server.URL+"/sandbank", DebtorOptional
+	var said []string
+	j := newJudge(t, true)
+	j.wrong = func(_ string, args ...any) { said = append(said, fmt.Sprint(args[len(args)-1])) }
+	b, err := New("sandbank", c, banks.Deps{Wrap: j.wrap})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Initiate(t.Context(), order(psd2.Euro(1))); err != nil || len(said) == 0 {
+		t.Fatal(err, said)
+	}
+	last := said[len(said)-1] // as a single payment; what came before speaks of bulk and periodic ones too
+	if len(said) != 2 || last != `"/debtorAccount": property "debtorAccount" is missing` {
+		t.Errorf("the oracle says %q", said)
+	}
+	j.next.(*http.Transport).CloseIdleConnections()
+}

@@ -1,0 +1,41 @@
+// Package sandbox is a small country of pretend banks: real HTTP servers that
+// speak Berlin Group NextGenPSD2 1.3.12 for payment initiation by redirect,
+// with customers, accounts, a ledger and pages of their own, and a SQLite file
+// that survives a restart. Integrators point their hub at it; our own tests
+// count its ledger to prove that no order is ever executed twice.
+//
+// One Sandbox hosts several banks, told apart by the first part of the path:
+//
+//	/                                   who banks here: personas with credentials, links
+//	/{bank}/v1/payments/{product}       POST                    xs2a.go
+//	/{bank}/v1/payments/{product}/{id}  GET, DELETE
+//	     …/status                       GET
+//	     …/authorisations[/{id}]        GET (implicit start only)
+//	/{bank}/pay/{token}                 the payer's pages: login, confirm   pages.go
+//	/{bank}/phone/{user}                the payer's phone: the current TOTP code
+//	/sandbox/personas                   GET                     operator.go
+//	/sandbox/ledger                     GET ?end_to_end_id= ?after= ?limit=
+//	/sandbox/accounts/{iban}/entries    GET
+//	/sandbox/{bank}/psus                POST: new customers, many at once
+//	/sandbox/{bank}/switches            GET, POST: down, lost answers, latency
+//
+// An order's transactionStatus:
+//
+//	RCVD ─┬─ payer confirms ─┬─ ACCC (ACSC at a bank that reports no further)
+//	      │                  ├─ ACSP, later ACCC or RJCT AM04     (Step)
+//	      │                  └─ RJCT AM04 | AC06
+//	      ├─ payer declines, five wrong passwords or codes ── RJCT CUST | PSU_CREDENTIALS_INVALID
+//	      ├─ redirect lapses ── RJCT DS24
+//	      └─ DELETE ── CANC
+//
+// and its scaStatus: received → psuAuthenticated → finalised | failed.
+//
+// Like the standard, and unlike a comfortable mock, the banks do not recognise
+// an order that is sent twice: two POSTs are two payments.
+//
+// Passwords, TOTP secrets and switches are public by purpose. A sandbox is for
+// loopback and test networks; it holds nobody's data.
+//
+// Package psu beside it is a payer as a program. The hub never imports either:
+// it meets a sandbox bank over HTTP through banks/berlingroup, like any bank.
+package sandbox

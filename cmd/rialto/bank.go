@@ -1,0 +1,82 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"gopkg.in/yaml.v3"
+
+	"github.com/rialto-hub/rialto/banks/sandbox"
+	"github.com/rialto-hub/rialto/cmd/rialto/run"
+)
+
+func bankCommand(e env, args []string) error {
+	f := flags(e, "bank")
+	path := f.String("config", "", "YAML file of the sandbox (default: four banks)")
+	listen := f.String("listen", "127.0.0.1:8401", "address")
+	file := f.String("file", "", "SQLite file (default: in memory)")
+	url := f.String("url", "", "origin payers reach it at (default: as they call it)")
+	cert := f.String("cert", "", "TLS certificate file")
+	key := f.String("key", "", "TLS key file")
+	if err := parse(f, args, 0); err != nil {
+		return err
+	}
+	var cfg sandbox.Config
+	if *path != "" {
+		text, err := os.ReadFile(*path)
+		if err != nil {
+			return err
+		}
+		d := yaml.NewDecoder(strings.NewReader(string(text)))
+		d.KnownFields(true)
+		if err := d.Decode(&cfg); err != nil {
+			return fmt.Errorf("config: %w", err)
+		}
+	}
+	if *file != "" {
+		cfg.File = *file
+	}
+	if *url != "" {
+		cfg.URL = *url
+	}
+	log := newLog(e.stderr, 0)
+	s, err := sandbox.Open(cfg, sandbox.Options{Log: log})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = s.Close() }() // what it was told is on disk already
+	l, err := net.Listen("tcp", *listen)
+	if err != nil {
+		return err
+	}
+	stop := run.Loop(e.ctx, log, "bank", s.Step, s.Wake())
+	defer stop()
+	server := &http.Server{Handler: s.Handler(), ReadHeaderTimeout: 10 * time.Second}
+	scheme := "http"
+	failed := make(chan error, 1)
+	go func() {
+		if *cert != "" {
+			failed <- server.ServeTLS(l, *cert, *key)
+			return
+		}
+		failed <- server.Serve(l)
+	}()
+	if *cert != "" {
+		scheme = "https"
+	}
+	fmt.Fprintf(e.stdout, "banks %s://%s\n", scheme, l.Addr())
+	select {
+	case <-e.ctx.Done():
+		return server.Close()
+	case err := <-failed:
+		if errors.Is(err, http.ErrServerClosed) {
+			return nil
+		}
+		return err
+	}
+}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/rialto-hub/rialto/cmd/rialto/demo"
+)
+
+func demoCommand(e env, args []string) error {
+	f := flags(e, "demo")
+	once := f.Bool("once", false, "do one deposit without a browser, print its steps, and stop")
+	asJSON := f.Bool("json", false, "with --once: print one JSON document")
+	dir := f.String("dir", "", "where data is kept (default: data/demo; with --once a temporary folder)")
+	verbose := f.Bool("v", false, "log every request")
+	if err := parse(f, args, 0); err != nil {
+		return err
+	}
+	if *asJSON && !*once {
+		return usagef("--json goes with --once")
+	}
+	log := newLog(e.stderr, slog.LevelWarn)
+	if *verbose {
+		log = newLog(e.stderr, slog.LevelInfo)
+	}
+	if *once {
+		return demoOnce(e, *dir, *asJSON, log)
+	}
+	if *dir == "" {
+		*dir = filepath.Join("data", "demo")
+	}
+	began := time.Now()
+	w, err := demo.Start(e.ctx, demo.Options{Dir: *dir, Log: log, Ports: demo.Ports})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(e.stdout, `Rialto demo, everything on loopback, no real money (up in %d ms)
+
+  casino        %s     deposit here, as a player would
+  hosted page   %s        where payers land; API docs at %s/docs
+  banks         %s       who banks there, with passwords and phones
+  operators     %s        token: %s
+  health        %s/readyz   and /metrics
+
+Ctrl-C stops it.
+`, time.Since(began).Milliseconds(), w.CasinoURL, w.HubURL, w.HubURL, w.BankURL, w.OpsURL, w.Hub.OperatorToken, w.AdminURL)
+	select {
+	case <-e.ctx.Done():
+	case err = <-w.Hub.Failed():
+	}
+	if cerr := w.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}
+
+func demoOnce(e env, dir string, asJSON bool, log *slog.Logger) (err error) {
+	if dir == "" {
+		if dir, err = os.MkdirTemp("", "rialto-demo"); err != nil {
+			return err
+		}
+		defer func() { _ = os.RemoveAll(dir) }() // a leftover in the temporary folder harms nobody
+	}
+	ctx, cancel := context.WithTimeout(e.ctx, time.Minute)
+	defer cancel()
+	w, err := demo.Start(ctx, demo.Options{Dir: dir, Log: log})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if cerr := w.Close(); err == nil {
+			err = cerr
+		}
+	}()
+	var step func(demo.StepTime)
+	if !asJSON {
+		step = func(s demo.StepTime) { fmt.Fprintf(e.stdout, "%-16s %8.1f ms\n", s.Name, s.MS) }
+	}
+	r, err := w.Once(ctx, step)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		if err := json.NewEncoder(e.stdout).Encode(r); err != nil {
+			return err
+		}
+	} else {
+		for _, h := range r.Webhooks {
+			fmt.Fprintf(e.stdout, "webhook %-22s HMAC %v, ed25519 %v, JWS %v\n", h.Type, h.HMAC, h.Ed25519, h.JWS)
+		}
+		fmt.Fprintf(e.stdout, "%s %s in %.1f ms\n", r.PaymentID, r.Status, r.TotalMS)
+	}
+	if !r.OK() {
+		return errFinding
+	}
+	return nil
+}

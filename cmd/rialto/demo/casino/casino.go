@@ -1,0 +1,330 @@
+// Package casino is a small pretend casino: the merchant of the demo. It asks
+// the hub for deposits over the signed API, sends its player to the hosted
+// page, and raises his balance when a verified webhook says
+// payment.creditable, never because a browser came back.
+//
+//	GET  /            the lobby: balance, deposit form, what has happened
+//	POST /deposit     asks the hub, sends the player to the hosted page
+//	GET  /back        where the hosted page sends him; shows what is known
+//	POST /webhook     the hub's events
+//	GET  /state       the same as JSON, for programs
+package casino
+
+import (
+	"context"
+	"crypto/rand"
+	"embed"
+	"encoding/json"
+	"errors"
+	"html/template"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rialto-hub/rialto/psd2"
+	"github.com/rialto-hub/rialto/psd2/api/apiclient"
+	"github.com/rialto-hub/rialto/webhooks/verify"
+)
+
+// Config is what the casino is given.
+type Config struct {
+	URL       string // where players reach it
+	AccountID string // its payee account at the hub
+	Client    *apiclient.Client
+	// Secret, PublicKey and JWKS check the three signatures of a webhook; each
+	// is checked by itself, so that the demo shows that any one would do.
+	Secret, PublicKey string
+	JWKS              []byte
+	Now               func() time.Time
+}
+
+// Players that the demo's banks know; the last one pays from somebody else's
+// account.
+var players = []string{"Anna Beispiel", "Bert Muster", "Clara Knapp", "Dora Nein", "Emil Sperre", "Frieda Langsam", "Gustav Still", "Hanna Beispiel"}
+
+// Webhook is one event as it arrived.
+type Webhook struct {
+	ID        string    `json:"id"`
+	Type      string    `json:"type"`
+	PaymentID string    `json:"payment_id"`
+	Sequence  int64     `json:"sequence"`
+	At        time.Time `json:"at"`
+	HMAC      bool      `json:"hmac_ok"`
+	Ed25519   bool      `json:"ed25519_ok"`
+	JWS       bool      `json:"jws_ok"`
+}
+
+// deposit is what the casino knows of one payment.
+type deposit struct {
+	ID     string
+	Player string
+	Amount psd2.Money
+	Status psd2.State
+	Why    psd2.FailureReason
+	Credit bool
+}
+
+// Casino is the server. Its books are in memory: it is a demo.
+type Casino struct {
+	cfg       Config
+	mux       *http.ServeMux
+	pages     *template.Template
+	verifiers [3]*verify.Verifier // HMAC, ed25519, JWS
+
+	mu       sync.Mutex
+	balance  map[string]int64
+	deposits []*deposit
+	webhooks []Webhook
+	seen     map[string]bool // event ids: deliveries come at least once
+	changed  chan struct{}   // closed and renewed at every change
+}
+
+//go:embed casino.html casino.css
+var files embed.FS
+
+// New makes a casino.
+func New(cfg Config) (*Casino, error) {
+	c := &Casino{cfg: cfg, mux: http.NewServeMux(), balance: map[string]int64{}, seen: map[string]bool{}, changed: make(chan struct{})}
+	var err error
+	for i, v := range []verify.Config{{Secrets: []string{cfg.Secret}}, {PublicKeys: []string{cfg.PublicKey}}, {JWKS: cfg.JWKS}} {
+		if c.verifiers[i], err = verify.New(v); err != nil {
+			return nil, err
+		}
+	}
+	c.pages, err = template.New("").Funcs(template.FuncMap{"euro": euro}).ParseFS(files, "casino.html")
+	if err != nil {
+		return nil, err
+	}
+	c.mux.HandleFunc("GET /{$}", c.lobby)
+	c.mux.HandleFunc("POST /deposit", c.deposit)
+	c.mux.HandleFunc("GET /back", c.back)
+	c.mux.HandleFunc("POST /webhook", c.webhook)
+	c.mux.HandleFunc("GET /state", c.state)
+	c.mux.HandleFunc("GET /casino.css", func(w http.ResponseWriter, r *http.Request) { http.ServeFileFS(w, r, files, "casino.css") })
+	return c, nil
+}
+
+func euro(minor int64) string {
+	return strings.Replace(psd2.Euro(minor).Decimal(), ".", ",", 1) + " €"
+}
+
+func (c *Casino) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; form-action 'self' http: https:; frame-ancestors 'none'; base-uri 'none'")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Referrer-Policy", "no-referrer")
+	http.NewCrossOriginProtection().Handler(c.mux).ServeHTTP(w, r)
+}
+
+// view is what the pages show.
+type view struct {
+	Player   string
+	Players  []string
+	Balance  int64
+	Deposits []deposit
+	Webhooks []Webhook
+	Message  string
+	Wait     bool
+}
+
+func (c *Casino) view(player string) view {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	v := view{Player: player, Players: players, Balance: c.balance[player]}
+	for i := len(c.deposits) - 1; i >= 0 && len(v.Deposits) < 8; i-- {
+		if c.deposits[i].Player == player {
+			v.Deposits = append(v.Deposits, *c.deposits[i])
+		}
+	}
+	for i := len(c.webhooks) - 1; i >= 0 && len(v.Webhooks) < 12; i-- {
+		v.Webhooks = append(v.Webhooks, c.webhooks[i])
+	}
+	return v
+}
+
+func (c *Casino) render(w http.ResponseWriter, status int, v view) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_ = c.pages.ExecuteTemplate(w, "casino.html", v) // the player may be gone
+}
+
+func known(player string) string {
+	for _, p := range players {
+		if p == player {
+			return p
+		}
+	}
+	return players[0]
+}
+
+func (c *Casino) lobby(w http.ResponseWriter, r *http.Request) {
+	c.render(w, http.StatusOK, c.view(known(r.URL.Query().Get("player"))))
+}
+
+func (c *Casino) deposit(w http.ResponseWriter, r *http.Request) {
+	player := known(r.FormValue("player"))
+	minor, err := strconv.ParseInt(r.FormValue("amount_minor"), 10, 64)
+	if err != nil {
+		http.Error(w, "choose an amount", http.StatusBadRequest)
+		return
+	}
+	p, err := c.Deposit(r.Context(), player, minor, r.FormValue("locale"))
+	if err != nil {
+		v := c.view(player)
+		v.Message = "The deposit could not be started."
+		var problem *apiclient.Problem
+		if errors.As(err, &problem) {
+			v.Message += " " + problem.Detail
+		}
+		c.render(w, http.StatusBadGateway, v)
+		return
+	}
+	http.Redirect(w, r, p.HostedPage.URL, http.StatusSeeOther)
+}
+
+// Deposit asks the hub for a deposit of one player.
+func (c *Casino) Deposit(ctx context.Context, player string, minor int64, locale string) (*apiclient.Payment, error) {
+	p, err := c.cfg.Client.Create(ctx, apiclient.Deposit{
+		Amount: psd2.Euro(minor), PayeeAccountID: c.cfg.AccountID, Reference: "Lucky Tide deposit",
+		Player:    psd2.Player{Reference: strings.ToLower(strings.ReplaceAll(player, " ", "-")), Name: player},
+		ReturnURI: c.cfg.URL + "/back", State: player, Locale: locale,
+	}, rand.Text())
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.deposits = append(c.deposits, &deposit{ID: p.ID, Player: player, Amount: p.Amount, Status: p.Status})
+	return p, nil
+}
+
+// back is only a page: what it shows comes from webhooks.
+func (c *Casino) back(w http.ResponseWriter, r *http.Request) {
+	id := r.URL.Query().Get("payment_id")
+	c.mu.Lock()
+	var d deposit
+	for _, have := range c.deposits {
+		if have.ID == id {
+			d = *have
+		}
+	}
+	c.mu.Unlock()
+	v := c.view(known(d.Player))
+	switch {
+	case d.ID == "":
+		v.Message = "We do not know this deposit."
+	case d.Credit:
+		v.Message = "Your balance is up by " + euro(d.Amount.AmountMinor) + "."
+	case d.Status == psd2.StateFailed:
+		v.Message = "The deposit did not happen; nothing was paid."
+	case d.Status == psd2.StateSettled:
+		v.Message = "The money came from an account that is not known to be yours, so it is not credited."
+	default:
+		v.Message, v.Wait = "Waiting for word from the bank.", true
+	}
+	c.render(w, http.StatusOK, v)
+}
+
+func (c *Casino) webhook(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 64<<10))
+	if err != nil {
+		http.Error(w, "too large", http.StatusRequestEntityTooLarge)
+		return
+	}
+	var event *verify.Event
+	var ok [3]bool
+	for i, v := range c.verifiers {
+		e, err := v.Verify(r.Header, body, c.cfg.Now())
+		if ok[i] = err == nil; ok[i] {
+			event = e
+		}
+	}
+	if event == nil { // one valid signature is enough for a receiver
+		http.Error(w, "bad signature", http.StatusUnauthorized)
+		return
+	}
+	if err := c.take(event, ok); err != nil {
+		http.Error(w, "not understood", http.StatusUnprocessableEntity)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (c *Casino) take(e *verify.Event, ok [3]bool) error {
+	var data struct {
+		Payment struct {
+			ID            string             `json:"id"`
+			Status        psd2.State         `json:"status"`
+			FailureReason psd2.FailureReason `json:"failure_reason"`
+		} `json:"payment"`
+	}
+	if err := json.Unmarshal(e.Data, &data); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.seen[e.ID] {
+		return nil
+	}
+	c.seen[e.ID] = true
+	c.webhooks = append(c.webhooks, Webhook{ID: e.ID, Type: e.Type, PaymentID: data.Payment.ID, Sequence: e.Sequence,
+		At: c.cfg.Now(), HMAC: ok[0], Ed25519: ok[1], JWS: ok[2]})
+	for _, d := range c.deposits {
+		if d.ID != data.Payment.ID {
+			continue
+		}
+		d.Status, d.Why = data.Payment.Status, data.Payment.FailureReason
+		if e.Type == psd2.EventCreditable && !d.Credit {
+			d.Credit = true
+			c.balance[d.Player] += d.Amount.AmountMinor
+		}
+	}
+	close(c.changed)
+	c.changed = make(chan struct{})
+	return nil
+}
+
+// Await returns the webhooks of a payment once one of the wanted types is
+// among them, or with ctx's error.
+func (c *Casino) Await(ctx context.Context, paymentID string, types ...string) ([]Webhook, error) {
+	for {
+		c.mu.Lock()
+		var got []Webhook
+		found := false
+		for _, w := range c.webhooks {
+			if w.PaymentID != paymentID {
+				continue
+			}
+			got = append(got, w)
+			for _, t := range types {
+				found = found || w.Type == t
+			}
+		}
+		changed := c.changed
+		c.mu.Unlock()
+		if found {
+			return got, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return got, ctx.Err()
+		}
+	}
+}
+
+// Balance is a player's balance in cents.
+func (c *Casino) Balance(player string) int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.balance[player]
+}
+
+func (c *Casino) state(w http.ResponseWriter, r *http.Request) {
+	v := c.view(known(r.URL.Query().Get("player")))
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(map[string]any{"player": v.Player, "balance_minor": v.Balance, "webhooks": v.Webhooks}) // the reader may be gone
+}

@@ -1,0 +1,264 @@
+// Package configs is the hub's configuration: one Config composed of the
+// packages' own Config types, read strictly from one YAML file. Every field
+// has a usable zero value; an unknown or repeated key is an error that names
+// its line. Nothing but cmd imports it.
+//
+// A secret does not stand in the file: where a value may hold one, write
+// "file:PATH" or "env:NAME" and it is read from there.
+package configs
+
+import (
+	"bytes"
+	_ "embed"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+
+	"github.com/rialto-hub/rialto/banks"
+	"github.com/rialto-hub/rialto/psd2"
+	"github.com/rialto-hub/rialto/psd2/api"
+	"github.com/rialto-hub/rialto/psd2/bus"
+	"github.com/rialto-hub/rialto/psd2/consent"
+	"github.com/rialto-hub/rialto/psd2/hub"
+	"github.com/rialto-hub/rialto/psd2/store"
+	"github.com/rialto-hub/rialto/webhooks"
+)
+
+// Config is all of it.
+type Config struct {
+	// DataDir holds what the hub keeps itself: the SQLite file, JetStream's
+	// files, keys. Default "data".
+	DataDir string `yaml:"data_dir"`
+	// Sandbox allows what only a test environment may: http on loopback for
+	// webhooks and banks. Default false.
+	Sandbox bool `yaml:"sandbox"`
+	// Roles this process runs; none means all: api, pages, ops, sequencer,
+	// relay, follow, webhooks.
+	Roles []string `yaml:"roles"`
+
+	HTTP     HTTP            `yaml:"http"`
+	Database store.Config    `yaml:"database"`
+	NATS     bus.Config      `yaml:"nats"`
+	Hub      hub.Config      `yaml:"hub"`
+	Limits   api.Limits      `yaml:"limits"`
+	Pages    consent.Config  `yaml:"pages"`
+	Webhooks webhooks.Config `yaml:"webhooks"`
+	Banks    Banks           `yaml:"banks"`
+	Ops      Ops             `yaml:"ops"`
+	Log      Log             `yaml:"log"`
+
+	// SigningKeysFile holds the hub's own signing keys (default
+	// signing-keys.json in DataDir; made when missing).
+	SigningKeysFile string     `yaml:"signing_keys_file"`
+	Merchants       []Merchant `yaml:"merchants"`
+}
+
+// HTTP says where the hub listens.
+type HTTP struct {
+	// Listen is the public listener: API and hosted pages. Default
+	// "127.0.0.1:8400".
+	Listen string `yaml:"listen"`
+	// Ops is the operators' listener (default "127.0.0.1:8403"), Admin the one
+	// for health and metrics (default "127.0.0.1:8404").
+	Ops   string `yaml:"ops"`
+	Admin string `yaml:"admin"`
+	// CertFile and KeyFile turn TLS 1.3 on for the public and the operators'
+	// listener. Without them the hub speaks plain HTTP, for loopback or behind
+	// a proxy.
+	CertFile string `yaml:"cert_file"`
+	KeyFile  string `yaml:"key_file"`
+	// TrustedProxies are the networks whose X-Forwarded-For is believed.
+	TrustedProxies []netip.Prefix `yaml:"trusted_proxies"`
+}
+
+// Banks is the registry: a file in the form of banks.yaml, entries given here,
+// and whether the built-in list of known banks is shown.
+type Banks struct {
+	File    string        `yaml:"file"`
+	Entries []banks.Entry `yaml:"entries"`
+	// KnownBanks lists the built-in profiles too. They are disabled until
+	// somebody enters credentials, so payers see them greyed.
+	KnownBanks bool `yaml:"known_banks"`
+}
+
+// Ops is the operators' room.
+type Ops struct {
+	// Token signs an operator in until people can. "file:PATH" or "env:NAME";
+	// empty: made at the first start and kept as operator-token in DataDir.
+	Token string `yaml:"token"`
+}
+
+// Log says what is logged.
+type Log struct {
+	Level slog.Level `yaml:"level"` // default INFO
+}
+
+// Merchant is a merchant given by configuration.
+type Merchant struct {
+	psd2.Merchant `yaml:",inline"`
+	// KeysFile is his JWKS of public keys.
+	KeysFile string `yaml:"keys_file"`
+	// Webhooks are his endpoints.
+	Webhooks []webhooks.Endpoint `yaml:"webhooks"`
+}
+
+//go:embed banks.yaml
+var knownBanks []byte
+
+// KnownBanks are the built-in bank profiles.
+func KnownBanks() ([]banks.Entry, error) { return banks.ParseEntries(knownBanks) }
+
+// Load reads a file; "" gives the defaults. Relative paths in it are relative
+// to the working directory.
+func Load(path string) (Config, error) {
+	if path == "" {
+		return Parse(nil)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return Config{}, fmt.Errorf("config: %w", err)
+	}
+	c, err := Parse(data)
+	if err != nil {
+		return c, fmt.Errorf("%s: %w", filepath.Base(path), err)
+	}
+	return c, nil
+}
+
+// Parse reads a configuration strictly and fills in the defaults.
+func Parse(data []byte) (Config, error) {
+	var c Config
+	d := yaml.NewDecoder(bytes.NewReader(data))
+	d.KnownFields(true)
+	if err := d.Decode(&c); err != nil && !errors.Is(err, io.EOF) {
+		return c, fmt.Errorf("config: %w", err)
+	}
+	if err := d.Decode(&yaml.Node{}); !errors.Is(err, io.EOF) {
+		return c, errors.New("config: more than one YAML document")
+	}
+	return c, c.fill()
+}
+
+// Roles that exist.
+var roles = []string{"api", "pages", "ops", "sequencer", "relay", "follow", "webhooks"}
+
+// Runs reports whether this process has a role.
+func (c *Config) Runs(role string) bool {
+	if len(c.Roles) == 0 {
+		return true
+	}
+	for _, r := range c.Roles {
+		if r == role {
+			return true
+		}
+	}
+	return false
+}
+
+// SetRoles replaces the roles by a comma-separated list.
+func (c *Config) SetRoles(list string) error {
+	c.Roles = strings.Split(list, ",")
+	return c.check()
+}
+
+func (c *Config) fill() error {
+	def := func(s *string, v string) {
+		if *s == "" {
+			*s = v
+		}
+	}
+	def(&c.DataDir, "data")
+	def(&c.HTTP.Listen, "127.0.0.1:8400")
+	def(&c.HTTP.Ops, "127.0.0.1:8403")
+	def(&c.HTTP.Admin, "127.0.0.1:8404")
+	def(&c.SigningKeysFile, filepath.Join(c.DataDir, "signing-keys.json"))
+	def(&c.Database.URL, "sqlite:"+filepath.Join(c.DataDir, "rialto.db"))
+	if c.NATS.URL == "" {
+		def(&c.NATS.Dir, filepath.Join(c.DataDir, "jetstream"))
+	}
+	scheme := "http://"
+	if c.HTTP.CertFile != "" {
+		scheme = "https://"
+	}
+	def(&c.Hub.PublicURL, scheme+c.HTTP.Listen)
+	c.Hub.PublicURL = strings.TrimSuffix(c.Hub.PublicURL, "/")
+	for _, secret := range []*string{&c.Database.URL, &c.NATS.URL, &c.Ops.Token} {
+		v, err := Secret(*secret)
+		if err != nil {
+			return fmt.Errorf("config: %w", err)
+		}
+		*secret = v
+	}
+	return c.check()
+}
+
+func (c *Config) check() error {
+	var errs []error
+	for _, r := range c.Roles {
+		if !strings.Contains(" "+strings.Join(roles, " ")+" ", " "+r+" ") {
+			errs = append(errs, fmt.Errorf("config: roles: there is no role %q (%s)", r, strings.Join(roles, ", ")))
+		}
+	}
+	if (c.HTTP.CertFile == "") != (c.HTTP.KeyFile == "") {
+		errs = append(errs, errors.New("config: http.cert_file and http.key_file go together"))
+	}
+	if !c.Sandbox && !strings.HasPrefix(c.Hub.PublicURL, "https://") && !strings.HasPrefix(c.HTTP.Listen, "127.0.0.1:") {
+		errs = append(errs, errors.New("config: hub.public_url must be https unless the hub listens on loopback or sandbox is set"))
+	}
+	for i, m := range c.Merchants {
+		if err := CheckMerchant(&m.Merchant); err != nil {
+			errs = append(errs, fmt.Errorf("config: merchants[%d]: %w", i, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Secret resolves "file:PATH" and "env:NAME"; anything else stands for itself.
+func Secret(v string) (string, error) {
+	if path, ok := strings.CutPrefix(v, "file:"); ok {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return "", errors.New("a secret's file can't be read: " + filepath.Base(path))
+		}
+		return strings.TrimSpace(string(data)), nil
+	}
+	if name, ok := strings.CutPrefix(v, "env:"); ok {
+		s := os.Getenv(name)
+		if s == "" {
+			return "", fmt.Errorf("the environment variable %s is empty", name)
+		}
+		return s, nil
+	}
+	return v, nil
+}
+
+// Load reads the registry's entries.
+func (b Banks) Load() ([]banks.Entry, error) {
+	entries := b.Entries
+	if b.File != "" {
+		data, err := os.ReadFile(b.File)
+		if err != nil {
+			return nil, fmt.Errorf("config: banks.file: %w", err)
+		}
+		more, err := banks.ParseEntries(data)
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, more...)
+	}
+	if b.KnownBanks {
+		known, err := KnownBanks()
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, known...)
+	}
+	return entries, banks.CheckEntries(entries)
+}

@@ -1,0 +1,23 @@
+package apiclient
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+)
+
+// Read gets any resource of the API into a type of the caller's, for those who
+// want more of it than this package's types keep. target begins with /v1/.
+func Read[T any](ctx context.Context, c *Client, target string) (T, error) {
+	out, err := call[T](ctx, c, http.MethodGet, target, nil, "")
+	if err != nil {
+		var none T
+		return none, err
+	}
+	return *out, nil
+}
+
+// PaymentEvents reads a deposit's whole journal.
+func (c *Client) PaymentEvents(ctx context.Context, paymentID string) (*EventList, error) {
+	return call[EventList](ctx, c, http.MethodGet, "/v1/payments/"+url.PathEscape(paymentID)+"/events", nil, "")
+}

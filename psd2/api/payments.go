@@ -1,0 +1,264 @@
+package api
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/rialto-hub/rialto/psd2"
+	"github.com/rialto-hub/rialto/psd2/edge"
+	"github.com/rialto-hub/rialto/psd2/hub"
+	"github.com/rialto-hub/rialto/psd2/store"
+)
+
+// createRequest is the body of POST /v1/payments. It holds what a merchant may
+// say and nothing else: no id, no state, no merchant.
+type createRequest struct {
+	Amount struct {
+		AmountMinor int64  `json:"amount_minor"`
+		Currency    string `json:"currency"`
+	} `json:"amount"`
+	PayeeAccountID string `json:"payee_account_id"`
+	Reference      string `json:"reference"`
+	Player         struct {
+		Reference                 string `json:"reference"`
+		Name                      string `json:"name"`
+		DateOfBirth               string `json:"date_of_birth"`
+		Residence                 string `json:"residence"`
+		KYCStatus                 string `json:"kyc_status"`
+		RegisteredAt              string `json:"registered_at"`
+		StakeMinorSinceLastPayout *int64 `json:"stake_minor_since_last_payout"`
+	} `json:"player"`
+	ReturnURI string            `json:"return_uri"`
+	State     string            `json:"state"`
+	BankID    string            `json:"bank_id"`
+	Locale    string            `json:"locale"`
+	DeviceID  string            `json:"device_id"`
+	Metadata  map[string]string `json:"metadata"`
+}
+
+func (r *createRequest) start() hub.StartRequest {
+	return hub.StartRequest{
+		Amount:         psd2.Money{AmountMinor: r.Amount.AmountMinor, Currency: r.Amount.Currency},
+		PayeeAccountID: r.PayeeAccountID, Reference: r.Reference,
+		Player: psd2.Player{
+			Reference: r.Player.Reference, Name: r.Player.Name, DateOfBirth: r.Player.DateOfBirth,
+			Residence: r.Player.Residence, KYCStatus: r.Player.KYCStatus, RegisteredAt: r.Player.RegisteredAt,
+			StakeMinorSinceLastPayout: r.Player.StakeMinorSinceLastPayout,
+		},
+		ReturnURI: r.ReturnURI, State: r.State, BankID: r.BankID, Locale: r.Locale, DeviceID: r.DeviceID, Metadata: r.Metadata,
+	}
+}
+
+// createdPayment is the answer to a creation. The hosted page's link is a
+// secret of this answer: we keep only its hash, and no other call returns it.
+type createdPayment struct {
+	psd2.PaymentView
+	HostedPage hostedPage `json:"hosted_page"`
+}
+
+type hostedPage struct {
+	URL string `json:"url"`
+}
+
+// createPayment writes key, payment and answer in one transaction. The body is
+// judged inside it, after the key: a repetition gets its answer even if, say,
+// the return URI has been deregistered since.
+func (a *room) createPayment(c echo.Context, o *order) error {
+	var wish createRequest
+	invalid := edge.DecodeStrict(o.body, &wish)
+	var ans *answer
+	var created string
+	err := a.Store.Tx(c.Request().Context(), func(tx *store.Tx) error {
+		ans, created = nil, ""
+		earlier, err := tx.ReserveKey(o.merchant.ID, o.key, o.hash)
+		if err != nil {
+			return err
+		}
+		if earlier != nil {
+			ans, err = o.again(earlier)
+			return err
+		}
+		if invalid != nil {
+			return invalid // rolls back, and the key is free again
+		}
+		p, url, err := a.Hub.StartIn(tx, o.merchant, wish.start())
+		if err != nil {
+			return err
+		}
+		body, err := json.Marshal(createdPayment{p.View(), hostedPage{url}})
+		if err != nil {
+			return err
+		}
+		ans, created = &answer{status: http.StatusCreated, body: body}, p.ID
+		return tx.FinishKey(o.merchant.ID, o.key, ans.status, ans.body)
+	})
+	if err != nil {
+		return err
+	}
+	if created == "" {
+		created = paymentOf(ans.body)
+	}
+	edge.Annotate(c.Request().Context(), "payment_id", created)
+	ans.location = "/v1/payments/" + created
+	return ans.write(c)
+}
+
+// paymentOf reads the payment's id back from a stored answer of ours.
+func paymentOf(body []byte) string {
+	var kept struct {
+		ID string `json:"id"`
+	}
+	if json.Unmarshal(body, &kept) != nil || !psd2.IsID(psd2.PrefixPayment, kept.ID) {
+		return ""
+	}
+	return kept.ID
+}
+
+// paymentID takes the id from the path and from nowhere else. What has not the
+// form of one does not exist.
+func paymentID(c echo.Context) (string, error) {
+	id := c.Param("id")
+	if !psd2.IsID(psd2.PrefixPayment, id) {
+		return "", psd2.NotFound("payment")
+	}
+	edge.Annotate(c.Request().Context(), "payment_id", id)
+	return id, nil
+}
+
+func (a *room) ownPayment(c echo.Context, who *call) (*psd2.Payment, error) {
+	if _, err := query(c.Request()); err != nil {
+		return nil, err
+	}
+	id, err := paymentID(c)
+	if err != nil {
+		return nil, err
+	}
+	return a.Store.MerchantPayment(c.Request().Context(), who.merchant.ID, id)
+}
+
+func (a *room) getPayment(c echo.Context, who *call) error {
+	p, err := a.ownPayment(c, who)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, p.View())
+}
+
+// cancelPayment may have to ask the bank, so the key is reserved on its own
+// before and the answer is kept after. When we fail in between, the key stays
+// taken for two minutes, then the same request may try again: cancelling twice
+// is cancelling once.
+func (a *room) cancelPayment(c echo.Context, o *order) error {
+	if len(o.body) > 0 {
+		if err := edge.DecodeStrict(o.body, &struct{}{}); err != nil {
+			return err
+		}
+	}
+	p, err := a.ownPayment(c, o.call)
+	if err != nil {
+		return err
+	}
+	ctx := c.Request().Context()
+	var ans *answer
+	err = a.Store.Tx(ctx, func(tx *store.Tx) error {
+		earlier, err := tx.ReserveKey(o.merchant.ID, o.key, o.hash)
+		if err == nil && earlier != nil {
+			ans, err = o.again(earlier)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if ans != nil {
+		return ans.write(c)
+	}
+	p, err = a.Hub.CancelByMerchant(ctx, o.merchant.ID, p.ID)
+	switch {
+	case err == nil:
+		ans = &answer{status: http.StatusOK}
+		ans.body, err = json.Marshal(p.View())
+	case psd2.CodeOf(err) == psd2.CodeConflict:
+		ans = &answer{status: http.StatusConflict, body: edge.ProblemBody(c.Request(), err)}
+		err = nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := a.Store.Tx(ctx, func(tx *store.Tx) error { return tx.FinishKey(o.merchant.ID, o.key, ans.status, ans.body) }); err != nil {
+		return err
+	}
+	return ans.write(c)
+}
+
+type paymentList struct {
+	Data       []psd2.PaymentView `json:"data"`
+	NextCursor *string            `json:"next_cursor"` // null on the last page
+}
+
+func (a *room) listPayments(c echo.Context, who *call) error {
+	f, err := filterOf(c.Request())
+	if err != nil {
+		return err
+	}
+	f.MerchantID = who.merchant.ID
+	payments, next, err := a.Store.Payments(c.Request().Context(), f)
+	if err != nil {
+		return err
+	}
+	list := paymentList{Data: make([]psd2.PaymentView, 0, len(payments))}
+	for _, p := range payments {
+		list.Data = append(list.Data, p.View())
+	}
+	if next != "" {
+		list.NextCursor = &next
+	}
+	return c.JSON(http.StatusOK, list)
+}
+
+func filterOf(r *http.Request) (f store.Filter, err error) {
+	q, err := query(r, "status", "player_reference", "reference", "end_to_end_id", "created_from", "created_to", "limit", "cursor")
+	if err != nil {
+		return f, err
+	}
+	f = store.Filter{
+		State: psd2.State(q["status"]), PlayerReference: q["player_reference"], Reference: q["reference"],
+		EndToEndID: q["end_to_end_id"], Cursor: q["cursor"],
+	}
+	if _, given := q["status"]; given && !slices.Contains(psd2.States, f.State) {
+		return f, psd2.Invalid("status", "status_unknown", "there is no such status")
+	}
+	if _, given := q["cursor"]; given && !psd2.IsID(psd2.PrefixPayment, f.Cursor) {
+		return f, psd2.Invalid("cursor", "cursor_invalid", "take the cursor from next_cursor of the page before")
+	}
+	for name, max := range map[string]int{"player_reference": 64, "reference": psd2.MaxReference, "end_to_end_id": psd2.MaxReference} {
+		value, given := q[name]
+		if given && (value == "" || psd2.CheckText(name, value, max) != nil) {
+			return f, psd2.Invalid(name, "text_invalid", "the value is empty, too long or has invisible characters")
+		}
+	}
+	if f.CreatedFrom, err = timeOf(q, "created_from"); err != nil {
+		return f, err
+	}
+	if f.CreatedTo, err = timeOf(q, "created_to"); err != nil {
+		return f, err
+	}
+	f.Limit, err = limitOf(q)
+	return f, err
+}
+
+func timeOf(q map[string]string, name string) (time.Time, error) {
+	raw, given := q[name]
+	if !given {
+		return time.Time{}, nil
+	}
+	t, err := time.Parse(time.RFC3339, raw)
+	if err != nil || t.Year() < 1970 || t.Year() > 9999 {
+		return time.Time{}, psd2.Invalid(name, "time_invalid", "the time must be RFC 3339, such as 2026-01-31T12:00:00Z, with + written as %2B")
+	}
+	return t, nil
+}

@@ -1,0 +1,251 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/rialto-hub/rialto/psd2/store"
+)
+
+// Config says where NATS is. The zero value with a Dir is the embedded server.
+type Config struct {
+	// URL of a NATS server or cluster, comma separated. Empty: embedded.
+	URL string `yaml:"url"`
+	// Dir holds the embedded server's files.
+	Dir string `yaml:"dir"`
+	// CredentialsFile and CAFile are for an external server.
+	CredentialsFile string `yaml:"credentials_file"`
+	CAFile          string `yaml:"ca_file"`
+	// KeepFor is how long word of an event stays in the stream (default 72 h),
+	// KeepBytes how much of it (default 256 MiB). The journal keeps it anyway.
+	KeepFor   time.Duration `yaml:"keep_for"`
+	KeepBytes int64         `yaml:"keep_bytes"`
+	// Replicas of the stream; 0: three in a cluster, else one.
+	Replicas int `yaml:"replicas"`
+}
+
+// Options are what a Bus is given rather than configured with.
+type Options struct {
+	Now     func() time.Time
+	Log     *slog.Logger
+	Metrics prometheus.Registerer // nil: not measured
+}
+
+const (
+	publishTimeout = 5 * time.Second // of one message's acknowledgement
+	setupTimeout   = 5 * time.Second
+	pingTimeout    = 2 * time.Second
+	duplicates     = 2 * time.Minute // window of JetStream's own deduplication
+)
+
+// Bus is a connection to NATS. It reconnects by itself for ever; while NATS is
+// away the hub works on, and what happened meanwhile is relayed later.
+type Bus struct {
+	config  Config
+	opt     Options
+	server  *Server // nil: external
+	conn    *nats.Conn
+	js      jetstream.JetStream
+	metrics *metrics
+
+	setupMu sync.Mutex
+	streams bool // they exist, as far as we know
+	again   time.Time
+	backoff time.Duration
+
+	watchMu   sync.Mutex
+	watches   map[string]*watch
+	followers []*Follower
+}
+
+// Open starts the embedded server, or begins to connect to the external one;
+// it does not wait for the latter.
+func Open(ctx context.Context, c Config, o Options) (*Bus, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.KeepFor == 0 {
+		c.KeepFor = 72 * time.Hour
+	}
+	if c.KeepBytes == 0 {
+		c.KeepBytes = 256 << 20
+	}
+	b := &Bus{config: c, opt: o, metrics: newMetrics(o.Metrics), watches: map[string]*watch{}}
+	options := []nats.Option{
+		nats.Name("rialto"), nats.MaxReconnects(-1), nats.RetryOnFailedConnect(true),
+		nats.ReconnectWait(250 * time.Millisecond), nats.ReconnectJitter(250*time.Millisecond, time.Second),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { b.lost(err) }),
+		nats.ReconnectHandler(func(*nats.Conn) { b.opt.Log.Info("bus: connected again") }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { b.opt.Log.Warn("bus: " + err.Error()) }),
+	}
+	if c.URL == "" {
+		server, err := StartServer(ServerConfig{Dir: c.Dir}, o.Log)
+		if err != nil {
+			return nil, err
+		}
+		b.server = server
+		options = append(options, nats.InProcessServer(server))
+	}
+	if c.CredentialsFile != "" {
+		options = append(options, nats.UserCredentials(c.CredentialsFile))
+	}
+	if c.CAFile != "" {
+		options = append(options, nats.RootCAs(c.CAFile))
+	}
+	var err error
+	if b.conn, err = nats.Connect(c.URL, options...); err == nil {
+		b.js, err = jetstream.New(b.conn, jetstream.WithPublishAsyncMaxPending(2*relayBatch),
+			jetstream.WithPublishAsyncTimeout(publishTimeout))
+	}
+	if err == nil && b.server != nil {
+		err = b.ready(ctx, o.Now())
+	}
+	if err != nil {
+		b.Close()
+		return nil, fmt.Errorf("bus: connect: %w", err)
+	}
+	return b, nil
+}
+
+// Close ends the connection and the embedded server.
+func (b *Bus) Close() {
+	if b.conn != nil {
+		b.conn.Close()
+	}
+	if b.server != nil {
+		b.server.Close()
+	}
+}
+
+// Ping reports whether NATS answers.
+func (b *Bus) Ping(ctx context.Context) error {
+	if !b.conn.IsConnected() {
+		return errors.New("bus: not connected")
+	}
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	return b.conn.FlushWithContext(ctx)
+}
+
+func (b *Bus) lost(err error) {
+	if b.conn != nil && b.conn.IsClosed() {
+		return
+	}
+	b.forget()
+	b.opt.Log.Warn("bus: connection lost", "cause", fmt.Sprint(err))
+}
+
+// forget makes the next step look whether the streams still exist: a server
+// may come back with an empty disk.
+func (b *Bus) forget() {
+	b.setupMu.Lock()
+	defer b.setupMu.Unlock()
+	b.streams = false
+}
+
+// ready makes sure that the stream exists as it must be. After a failure it
+// answers at once until a growing pause is over.
+func (b *Bus) ready(ctx context.Context, now time.Time) error {
+	b.setupMu.Lock()
+	defer b.setupMu.Unlock()
+	if b.streams {
+		return nil
+	}
+	if now.Before(b.again) {
+		return errNotReady
+	}
+	err := b.setup(ctx)
+	if err != nil {
+		b.backoff = min(max(2*b.backoff, 100*time.Millisecond), 5*time.Second)
+		b.again = now.Add(b.backoff)
+		return fmt.Errorf("bus: %w", err)
+	}
+	b.streams, b.backoff = true, 0
+	return nil
+}
+
+var errNotReady = errors.New("bus: NATS is not ready")
+
+func (b *Bus) setup(ctx context.Context) error {
+	if b.server != nil {
+		if err := b.server.heal(); err != nil {
+			return err
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, setupTimeout)
+	defer cancel()
+	if b.server == nil && !b.conn.IsConnected() {
+		return errNotReady
+	}
+	want := jetstream.StreamConfig{
+		Name: eventsStream, Description: "word of events; rebuilt from the journal", Subjects: []string{eventsPrefix + ">"},
+		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld, Storage: jetstream.FileStorage,
+		MaxAge: b.config.KeepFor, MaxBytes: b.config.KeepBytes, MaxMsgSize: 4096,
+		Duplicates: duplicates, Replicas: b.replicas(),
+	}
+	old, err := b.js.Stream(ctx, want.Name)
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		b.opt.Log.Info("bus: making stream", "stream", want.Name, "replicas", want.Replicas)
+	case err != nil:
+		return fmt.Errorf("stream %s: %w", want.Name, err)
+	default:
+		// With asynchronous persistence the server turns syncing off for the
+		// stream, whatever its own configuration says.
+		if c := old.CachedInfo().Config; c.PersistMode == jetstream.AsyncPersistMode || c.Storage != jetstream.FileStorage || c.NoAck {
+			return fmt.Errorf("stream %s: it acknowledges before it has stored; delete it and it is made anew", want.Name)
+		}
+	}
+	if _, err := b.js.CreateOrUpdateStream(ctx, want); err != nil {
+		return fmt.Errorf("stream %s: %w", want.Name, err)
+	}
+	return nil
+}
+
+func (b *Bus) replicas() int {
+	switch {
+	case b.config.Replicas > 0:
+		return b.config.Replicas
+	case b.conn.ConnectedClusterName() != "":
+		return 3
+	}
+	if b.server == nil {
+		b.opt.Log.Warn("bus: one external NATS server: set jetstream sync_interval: always there; its default may lose two minutes (nothing of ours is lost with it)")
+	}
+	return 1
+}
+
+// Follow reads the stream with the durable consumer of that name.
+func (b *Bus) Follow(name string) *Follower {
+	f := &Follower{bus: b, name: name, wake: make(chan struct{}, 1)}
+	b.watchMu.Lock()
+	defer b.watchMu.Unlock()
+	b.followers = append(b.followers, f)
+	return f
+}
+
+// hint wakes the followers in this process before NATS does: they go by the
+// journal, so they need not wait for a message to be stored.
+func (b *Bus) hint() {
+	b.watchMu.Lock()
+	defer b.watchMu.Unlock()
+	for _, f := range b.followers {
+		f.ping()
+	}
+}
+
+// Relay makes this process's relay; holder names the process in the lease.
+func (b *Bus) Relay(db *store.DB, holder string) *Relay {
+	return &Relay{bus: b, db: db, holder: holder}
+}

@@ -1,0 +1,60 @@
+package bus
+
+import (
+	"context"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// StopServer kills the embedded server as a fault would.
+func (b *Bus) StopServer() { b.server.Close() }
+
+// Watches counts subscriptions of pages.
+func (b *Bus) Watches() int {
+	b.watchMu.Lock()
+	defer b.watchMu.Unlock()
+	return len(b.watches)
+}
+
+// Subjects lists what the stream holds.
+func (b *Bus) Subjects(ctx context.Context) map[string]uint64 {
+	stream, err := b.js.Stream(ctx, eventsStream)
+	if err != nil {
+		panic(err)
+	}
+	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(">"))
+	if err != nil {
+		panic(err)
+	}
+	return info.State.Subjects
+}
+
+// DeleteStream does what only an accident does.
+func (b *Bus) DeleteStream(t *testing.T) {
+	t.Helper()
+	if err := b.js.DeleteStream(t.Context(), eventsStream); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// MakeAsyncStream makes the stream as a careless operator might.
+func MakeAsyncStream(t *testing.T, url string) {
+	t.Helper()
+	conn, err := nats.Connect(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	js, err := jetstream.New(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = js.CreateStream(t.Context(), jetstream.StreamConfig{
+		Name: eventsStream, Subjects: []string{eventsPrefix + ">"}, PersistMode: jetstream.AsyncPersistMode,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

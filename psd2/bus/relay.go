@@ -1,0 +1,199 @@
+package bus
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/rialto-hub/rialto/psd2/store"
+)
+
+const (
+	relayName  = "relay" // of lease and cursor
+	relayTTL   = 15 * time.Second
+	relayBatch = 512
+	relayIdle  = 500 * time.Millisecond // fallback when no signal comes
+	// relayLazy is how long the cursor may lag behind the acknowledgements: it
+	// saves a commit per batch, and what a crash republishes is dropped by id.
+	relayLazy = 100 * time.Millisecond
+)
+
+// Relay publishes word of every positioned event, in order of position. Of all
+// processes one does: it holds the lease, and the transaction that moves the
+// cursor checks it. The cursor moves only over what JetStream has acknowledged,
+// so each event is published at least once.
+type Relay struct {
+	bus    *Bus
+	db     *store.DB
+	holder string
+
+	fence   int64
+	until   time.Time // of our lease; zero: not ours
+	cursor  int64     // acknowledged up to here
+	stored  int64     // what the database knows of it
+	dirtyAt time.Time // since when it knows less
+	failed  time.Duration
+}
+
+// Step publishes at most one batch.
+func (r *Relay) Step(ctx context.Context, now time.Time) (time.Time, error) {
+	if err := r.bus.ready(ctx, now); err != nil {
+		if err == errNotReady {
+			err = nil // was reported when it began
+		}
+		return now.Add(relayIdle), err
+	}
+	marks, err := r.waiting(ctx, now)
+	if err != nil {
+		return now.Add(time.Second), fmt.Errorf("relay: %w", err)
+	}
+	if len(marks) > 0 {
+		r.bus.hint()
+		done, err := r.publish(ctx, marks)
+		if done > r.cursor {
+			if r.cursor == r.stored {
+				r.dirtyAt = now
+			}
+			r.cursor = done
+		}
+		if err != nil {
+			r.bus.forget()
+			r.failed = min(max(2*r.failed, 50*time.Millisecond), 5*time.Second)
+			return now.Add(r.failed), fmt.Errorf("relay: %w", err)
+		}
+		r.failed = 0
+	}
+	return r.settle(ctx, now, len(marks))
+}
+
+// waiting reads what is to be published. It takes the lease only when there is
+// something: an idle system must not write.
+func (r *Relay) waiting(ctx context.Context, now time.Time) ([]store.Mark, error) {
+	if now.Before(r.until.Add(-publishTimeout)) {
+		return r.db.MarksFrom(ctx, r.cursor, relayBatch)
+	}
+	var cursor int64
+	err := r.db.Tx(ctx, func(tx *store.Tx) (err error) {
+		cursor, err = tx.Cursor(relayName)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if !r.until.IsZero() {
+		cursor = max(cursor, r.cursor)
+	}
+	marks, err := r.db.MarksFrom(ctx, cursor, relayBatch)
+	if err != nil || len(marks) == 0 {
+		return nil, err
+	}
+	held, err := r.lease(ctx, now)
+	if err != nil || !held {
+		return nil, err
+	}
+	return r.db.MarksFrom(ctx, r.cursor, relayBatch)
+}
+
+// lease takes or renews the lease and stores the cursor with it.
+func (r *Relay) lease(ctx context.Context, now time.Time) (held bool, err error) {
+	var fence, stored int64
+	err = r.db.Tx(ctx, func(tx *store.Tx) (err error) {
+		if fence, held, err = tx.Lease(relayName, r.holder, relayTTL); err != nil || !held {
+			return err
+		}
+		if stored, err = tx.Cursor(relayName); err != nil {
+			return err
+		}
+		if !r.until.IsZero() && fence == r.fence && r.cursor > stored {
+			stored = r.cursor
+			return tx.SetCursor(relayName, stored)
+		}
+		return nil
+	})
+	if err != nil {
+		return false, err
+	}
+	if !held {
+		r.until = time.Time{}
+		return false, nil
+	}
+	r.fence, r.cursor, r.stored, r.until = fence, stored, stored, now.Add(relayTTL)
+	return true, nil
+}
+
+// settle stores the cursor when it has lagged long enough, and says when to
+// come back.
+func (r *Relay) settle(ctx context.Context, now time.Time, published int) (time.Time, error) {
+	if r.cursor > r.stored && !r.until.IsZero() && now.Sub(r.dirtyAt) >= relayLazy {
+		if _, err := r.lease(ctx, now); err != nil {
+			return now.Add(time.Second), fmt.Errorf("relay: store cursor: %w", err)
+		}
+	}
+	switch {
+	case published == relayBatch:
+		return now, nil
+	case r.cursor > r.stored && !r.until.IsZero():
+		return r.dirtyAt.Add(relayLazy), nil
+	}
+	return now.Add(relayIdle), nil
+}
+
+// publish sends a batch and waits for every acknowledgement. It returns the
+// position up to which all are acknowledged.
+func (r *Relay) publish(ctx context.Context, marks []store.Mark) (done int64, err error) {
+	futures := make([]jetstream.PubAckFuture, len(marks))
+	for i, m := range marks {
+		subject, err := eventSubject(m)
+		if err != nil {
+			// Cannot be sent without letting an id choose the subject; who goes
+			// by the journal still gets it.
+			r.bus.opt.Log.Error("bus: event not published: its ids cannot be subject tokens", "position", m.Position)
+			r.bus.metrics.refused.Inc()
+			continue
+		}
+		msg := &nats.Msg{Subject: subject, Data: encode(m), Header: nats.Header{jetstream.MsgIDHeader: {m.ID}}}
+		if futures[i], err = r.bus.js.PublishMsgAsync(msg); err != nil {
+			done, _ = r.await(ctx, marks[:i], futures[:i]) // the first error is the one that counts
+			return done, fmt.Errorf("publish: %w", err)
+		}
+	}
+	return r.await(ctx, marks, futures)
+}
+
+func (r *Relay) await(ctx context.Context, marks []store.Mark, futures []jetstream.PubAckFuture) (done int64, err error) {
+	for i, f := range futures {
+		if f != nil {
+			select {
+			case <-f.Ok():
+				r.bus.metrics.published.Inc()
+			case err := <-f.Err():
+				return done, fmt.Errorf("not acknowledged: %w", err)
+			case <-ctx.Done():
+				return done, ctx.Err()
+			}
+		}
+		done = marks[i].Position
+	}
+	return done, nil
+}
+
+// encode writes {"id","type","merchant","object","position"}: ids only. They
+// are tokens, so nothing in them needs escaping.
+func encode(m store.Mark) []byte {
+	b := make([]byte, 0, 224)
+	b = append(b, `{"id":"`...)
+	b = append(b, m.ID...)
+	b = append(b, `","type":"`...)
+	b = append(b, m.Type...)
+	b = append(b, `","merchant":"`...)
+	b = append(b, m.MerchantID...)
+	b = append(b, `","object":"`...)
+	b = append(b, m.ObjectID...)
+	b = append(b, `","position":`...)
+	b = strconv.AppendInt(b, m.Position, 10)
+	return append(b, '}')
+}

@@ -1,0 +1,190 @@
+package consent
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/rialto-hub/rialto/psd2"
+	"github.com/rialto-hub/rialto/psd2/edge"
+	"github.com/rialto-hub/rialto/psd2/page"
+)
+
+// consentPage is the page on which the payer says yes.
+type consentPage struct {
+	sums
+	Bank    option
+	Domains []string // that the payer will see in the address bar
+	Action  string
+	Ticket  string
+	Again   string // why it is shown again, or ""
+	Others  string
+}
+
+// confirm is GET /pay/{id}/confirm?bank=.
+func (v *visit) confirm() error {
+	if err := v.mine(); err != nil {
+		return err
+	}
+	return v.consent(v.QueryParam("bank"), "", http.StatusOK)
+}
+
+// consent shows the consent for a bank, or what is in its way.
+func (v *visit) consent(bankID, again string, status int) error {
+	if v.payment.State != psd2.StateAuthorizationRequired || over(v.payment, v.Now()) {
+		return v.away(v.to(""))
+	}
+	bank, listed := v.option(bankID)
+	info, _, usable := v.Hub.Bank(bankID)
+	switch {
+	case !listed:
+		return v.away(v.to("/banks"))
+	case bank.Note != "" || !usable:
+		return v.away(v.to("/banks?off=" + url.QueryEscape(bankID)))
+	}
+	ticket, err := newTicket(v.Random, v.secret, v.payment, bankID)
+	if err != nil {
+		return err
+	}
+	self := &url.URL{Path: v.to("/confirm"), RawQuery: url.Values{"bank": {bankID}}.Encode()}
+	return v.show(page.Page{
+		Name: "confirm", Status: status, Self: self, About: v.to("/about"), FormAction: info.RedirectOrigins,
+		Title: v.say("confirm.title", "name", v.merchant.Name),
+		Data: consentPage{sums: v.sums(), Bank: bank, Domains: hosts(info.RedirectOrigins), Action: v.to("/confirm"),
+			Ticket: ticket, Again: again, Others: v.to("/banks?other=1")},
+	})
+}
+
+// hosts are the parts of origins that an address bar shows.
+func hosts(origins []string) []string {
+	var list []string
+	for _, o := range origins {
+		if u, err := url.Parse(o); err == nil && !slices.Contains(list, u.Host) {
+			list = append(list, u.Host)
+		}
+	}
+	return list
+}
+
+// authorise is POST /pay/{id}/confirm: the consent.
+func (v *visit) authorise() error {
+	if err := v.mine(); err != nil {
+		return err
+	}
+	form, err := v.form()
+	if err != nil {
+		return err
+	}
+	bankID := form.Get("bank")
+	nonce, ok := openTicket(form.Get("consent"), v.secret, v.payment, bankID)
+	switch {
+	case form.Get("consent") == "":
+		return psd2.Fail(psd2.CodeForbidden, "consent_missing", "the form carries no consent")
+	case !ok:
+		return v.consent(bankID, v.say("confirm.again"), http.StatusConflict)
+	}
+	p, redirect, err := v.Hub.Authorise(v.ctx(), v.payment.ID, bankID, nonce, v.psu())
+	if err != nil {
+		return v.notAuthorised(bankID, err)
+	}
+	v.payment = p
+	setCookie(v.Response(), bankCookie, bankID, bankLife)
+	if redirect == "" {
+		return v.away(v.to(""))
+	}
+	info, _, _ := v.Hub.Bank(bankID)
+	if !allowed(redirect, info.RedirectOrigins) {
+		edge.Annotate(v.ctx(), "problem", "redirect_refused")
+		return v.away(v.to("")) // the order stays watched; nobody is sent to a place we do not know
+	}
+	return v.away(redirect)
+}
+
+// notAuthorised answers a consent that the hub did not take: used already, or
+// the payment has gone on or ended meanwhile. Its sender sees where it stands;
+// when it is open again, he is asked again.
+func (v *visit) notAuthorised(bankID string, err error) error {
+	p, loadErr := v.Hub.Payment(v.ctx(), v.payment.ID)
+	if loadErr != nil {
+		return loadErr
+	}
+	v.payment = p
+	switch psd2.CodeOf(err) {
+	case psd2.CodeConflict:
+		if p.State == psd2.StateAuthorizationRequired && !over(p, v.Now()) {
+			return v.consent(bankID, v.say("confirm.again"), http.StatusConflict)
+		}
+		return v.state(http.StatusConflict, "")
+	case psd2.CodeUnavailable:
+		return v.away(v.to("/banks?off=" + url.QueryEscape(bankID)))
+	case psd2.CodeInvalid:
+		return v.away(v.to("/banks"))
+	}
+	return err
+}
+
+// allowed reports whether a redirect leads to one of the bank's own origins.
+// The adapter has checked it; so does the page that would be blamed.
+func allowed(redirect string, origins []string) bool {
+	u, err := url.Parse(redirect)
+	return err == nil && u.User == nil && slices.ContainsFunc(origins, func(o string) bool {
+		return strings.EqualFold(u.Scheme+"://"+u.Host, o)
+	})
+}
+
+// cancel is POST /pay/{id}/cancel.
+func (v *visit) cancel() error {
+	if err := v.mine(); err != nil {
+		return err
+	}
+	form, err := v.form()
+	if err != nil {
+		return err
+	}
+	if !checkToken(form.Get("token"), v.secret, forCancelling, v.payment.ID) {
+		return psd2.Fail(psd2.CodeForbidden, "form_token_invalid", "the form was not made for this browser")
+	}
+	if _, err := v.Hub.CancelByPayer(v.ctx(), v.payment.ID); err != nil {
+		if psd2.CodeOf(err) != psd2.CodeConflict {
+			return err
+		}
+		if v.payment, err = v.Hub.Payment(v.ctx(), v.payment.ID); err != nil {
+			return err
+		}
+		return v.state(http.StatusConflict, v.say("status.not_cancelable"))
+	}
+	return v.away(v.to(""))
+}
+
+// returned is GET /return/{attempt}: the bank sent the payer back, and neither
+// the path nor any parameter says what became of the payment. The hub asks the
+// bank. Without the payment's cookie nothing is executed.
+func (v *visit) returned() error {
+	attempt := v.Param("attempt")
+	if !psd2.IsID(psd2.PrefixAttempt, attempt) {
+		return psd2.NotFound("payment")
+	}
+	for i, id := range boundIDs(v.Request()) {
+		if i == maxBound {
+			break
+		}
+		p, err := v.Hub.Payment(v.ctx(), id)
+		if err != nil || p.Attempt(attempt) == nil || !v.Hub.IsBoundTo(p, cookie(v.Request(), bindCookie(id))) {
+			continue
+		}
+		if err := v.perLink.Check(id); err != nil {
+			return err
+		}
+		edge.Annotate(v.ctx(), "payment_id", id)
+		v.payment = p
+		if _, err := v.Hub.Returned(v.ctx(), attempt); err != nil {
+			edge.Annotate(v.ctx(), "error", err.Error()) // the status page asks again
+		}
+		return v.away(v.to(""))
+	}
+	return errElsewhere
+}
+
+// maxBound is how many payments of one browser a return is looked for in.
+const maxBound = 20

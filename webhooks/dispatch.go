@@ -1,0 +1,438 @@
+package webhooks
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/rialto-hub/rialto/psd2/store"
+)
+
+const (
+	sweepEvery   = 15 * time.Second // an endpoint's rows are looked at that often without a sign
+	loadsPerStep = 32
+)
+
+// dispatch owns the queues of this process's endpoints and sends from them.
+// Sending runs in goroutines that belong to one endpoint each; Step does what
+// needs the database: leases, changed endpoints, deliveries that are due.
+type dispatch struct {
+	s      *Service
+	client *http.Client
+	wake   chan struct{}
+	shards shards
+	under  sync.WaitGroup // deliveries under way
+	ctx    context.Context
+	cancel context.CancelFunc
+
+	mu       sync.Mutex
+	queues   map[string]*queue
+	revision int64 // of the endpoints the queues were made from
+	synced   bool
+	stale    bool // endpoints may have changed
+	stopped  bool
+}
+
+func newDispatch(s *Service) *dispatch {
+	d := &dispatch{s: s, client: newClient(s), wake: make(chan struct{}, 1), queues: map[string]*queue{}, stale: true}
+	d.ctx, d.cancel = context.WithCancel(context.Background())
+	d.shards.init(s)
+	return d
+}
+
+// offer takes over deliveries that were just committed. complete says that
+// their rows were all new; otherwise some may be under way already, and the
+// database has to say which are due.
+func (d *dispatch) offer(jobs []*job, complete bool) {
+	if len(jobs) == 0 {
+		return
+	}
+	now, foreign := d.s.deps.Now(), map[string]bool{}
+	d.mu.Lock()
+	touched := map[*queue]bool{}
+	for _, j := range jobs {
+		q := d.queues[j.row.EndpointID]
+		if q == nil || !d.shards.owns(q.endpoint.shard, now) {
+			// Not ours, or not seen yet; the step that makes the queue also
+			// reads what waits for it.
+			foreign[j.row.EndpointID] = true
+			d.stale = true
+			continue
+		}
+		switch {
+		case q.failing || q.behind || !complete || len(q.jobs)+len(q.offered) >= maxQueued:
+			q.behind = true
+		case q.loading:
+			q.offered = append(q.offered, j)
+		default:
+			q.add(j)
+		}
+		touched[q] = true
+	}
+	wake := len(foreign) > 0
+	for q := range touched {
+		d.pump(q, now)
+		wake = wake || q.behind
+	}
+	d.mu.Unlock()
+	if wake {
+		signal(d.wake)
+	}
+	for id := range foreign {
+		if !d.shards.owns(shardOf(id), now) {
+			_ = d.s.deps.Bus.Nudge(id) // its process also looks by itself
+		}
+	}
+}
+
+// nudge makes the next step look at an endpoint again.
+func (d *dispatch) nudge(endpointID string) {
+	d.mu.Lock()
+	d.stale = true
+	if q := d.queues[endpointID]; q != nil {
+		q.behind = true
+	}
+	d.mu.Unlock()
+	signal(d.wake)
+}
+
+// pump sends from a queue while it has something to send and slots; d.mu is held.
+func (d *dispatch) pump(q *queue, now time.Time) {
+	for !d.stopped && d.shards.owns(q.endpoint.shard, now) {
+		j := q.take(now)
+		if j == nil {
+			return
+		}
+		d.under.Add(1)
+		go d.deliver(q, j, q.endpoint)
+	}
+}
+
+// deliver sends one delivery, and then the next ones of its queue.
+func (d *dispatch) deliver(q *queue, j *job, e *endpoint) {
+	defer d.under.Done()
+	for j != nil {
+		j.outcome = d.s.send(d.ctx, d.client, e, j)
+		now := d.s.deps.Now()
+		d.mu.Lock()
+		q.sent(j, j.outcome.delivered(), d.s.config.Slots)
+		if j.outcome.throttle > 0 {
+			q.throttle = now.Add(j.outcome.throttle)
+		}
+		q.halted = q.halted || j.outcome.disable != ""
+		done := j
+		if j = nil; !d.stopped && d.shards.owns(q.endpoint.shard, now) {
+			if j = q.take(now); j != nil {
+				e = q.endpoint
+			}
+			d.pump(q, now)
+		}
+		wake := q.behind && len(q.jobs) < loadBatch || !q.throttle.IsZero() && now.Before(q.throttle)
+		d.mu.Unlock()
+		d.s.record.add(q, done)
+		if wake {
+			signal(d.wake)
+		}
+	}
+}
+
+// settled is called with deliveries whose outcomes have been committed.
+func (d *dispatch) settled(done []*result) {
+	d.mu.Lock()
+	wake := false
+	for _, r := range done {
+		r.queue.settled(r.job)
+		wake = wake || r.queue.behind
+		d.pump(r.queue, d.s.deps.Now())
+	}
+	d.mu.Unlock()
+	if wake {
+		signal(d.wake)
+	}
+}
+
+// Step keeps the leases, follows changed endpoints and loads what is due.
+func (d *dispatch) Step(ctx context.Context, now time.Time) (time.Time, error) {
+	if d.shards.lapse(now) { // somebody else may have delivered meanwhile
+		d.mu.Lock()
+		for _, q := range d.queues {
+			if !d.shards.owns(q.endpoint.shard, now) {
+				q.clear()
+			}
+		}
+		d.mu.Unlock()
+	}
+	leased, err := d.shards.keep(ctx, now)
+	if err != nil {
+		return now.Add(time.Second), fmt.Errorf("webhooks: dispatch: %w", err)
+	}
+	if err := d.follow(ctx, now, leased); err != nil {
+		return now.Add(time.Second), fmt.Errorf("webhooks: dispatch: %w", err)
+	}
+	due, next := d.due(now)
+	for _, q := range due {
+		if err := d.load(ctx, q, now); err != nil {
+			return now.Add(time.Second), fmt.Errorf("webhooks: dispatch: %w", err)
+		}
+	}
+	if len(due) > 0 { // there may be more, and loading has changed when
+		_, next = d.due(now)
+	}
+	if at := d.shards.renewAt; at.Before(next) {
+		next = at
+	}
+	return next, nil
+}
+
+// follow makes the queues fit the endpoints and the shards we own.
+func (d *dispatch) follow(ctx context.Context, now time.Time, leased bool) error {
+	d.mu.Lock()
+	_, revision := d.s.registry.all()
+	unchanged := d.synced && !leased && !d.stale && revision == d.revision
+	d.stale = false
+	d.mu.Unlock()
+	if unchanged {
+		return nil
+	}
+	if err := d.s.deps.Store.Tx(ctx, d.s.refresh); err != nil {
+		d.mu.Lock()
+		d.stale = true
+		d.mu.Unlock()
+		return err
+	}
+	endpoints, revision := d.s.registry.all()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.synced, d.revision = true, revision
+	for id, e := range endpoints {
+		q, ours := d.queues[id], d.shards.owns(e.shard, now)
+		switch {
+		case q == nil && ours:
+			q = newQueue(e, d.s.config.Slots)
+			q.behind = true
+			d.queues[id] = q
+		case q == nil:
+			continue
+		}
+		d.update(q, e)
+	}
+	for id, q := range d.queues {
+		if _, exists := endpoints[id]; exists && d.shards.owns(q.endpoint.shard, now) {
+			continue
+		}
+		q.clear()
+		if len(q.jobs) == 0 {
+			delete(d.queues, id)
+		}
+	}
+	return nil
+}
+
+func (d *dispatch) update(q *queue, e *endpoint) {
+	if q.endpoint != e {
+		if e.State == EndpointActive && q.endpoint.State != EndpointActive {
+			q.behind, q.healthKnown = true, false
+		}
+		q.halted = false
+		q.endpoint = e
+	}
+	if e.State != EndpointActive {
+		q.clear()
+	}
+}
+
+// due lists queues that are to be loaded now, and says when the next one is.
+// On the way it lets those go whose throttle is over.
+func (d *dispatch) due(now time.Time) (list []*queue, next time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	next = now.Add(sweepEvery)
+	sooner := func(t time.Time) {
+		if t.Before(next) {
+			next = t
+		}
+	}
+	for _, q := range d.queues {
+		d.pump(q, now)
+		if now.Before(q.throttle) && len(q.ready) > 0 {
+			sooner(q.throttle)
+		}
+		switch {
+		case q.endpoint.State != EndpointActive || q.halted || q.loading || !d.shards.owns(q.endpoint.shard, now):
+		case len(q.jobs) > maxQueued-loadBatch: // wakes us when it has drained
+		case !q.behind && now.Before(q.loadAt):
+			sooner(q.loadAt)
+		case len(list) == loadsPerStep:
+			sooner(now)
+		default:
+			list = append(list, q)
+			sooner(now)
+		}
+	}
+	return list, next
+}
+
+// dueRow is a delivery with the time until which an earlier one of its payment
+// holds it back.
+type dueRow struct {
+	deliveryRow
+	Behind sql.NullInt64 `db:"behind"`
+}
+
+// load reads an endpoint's due deliveries.
+func (d *dispatch) load(ctx context.Context, q *queue, now time.Time) (err error) {
+	d.mu.Lock()
+	q.loading, q.behind, q.recorded = true, false, map[string]struct{}{}
+	id, known := q.endpoint.ID, make(map[string]bool, len(q.jobs))
+	q.failing = false // a failure meanwhile sets it again
+	for event := range q.jobs {
+		known[event] = true
+	}
+	d.mu.Unlock()
+	found, err := d.read(ctx, id, known, now)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	q.loading = false
+	if err != nil {
+		q.behind, q.failing, q.offered = true, true, nil
+		q.loadAt = now.Add(time.Second)
+		return err
+	}
+	q.loaded(found.jobs)
+	q.failing = q.failing || found.failing
+	if found.more || q.failing {
+		q.behind = q.behind || found.more || len(q.offered) > 0
+	} else {
+		q.loaded(q.offered)
+	}
+	q.offered, q.recorded = nil, nil
+	q.loadAt = found.next
+	if !q.healthKnown {
+		q.failingSince, q.healthKnown = found.failingSince, true
+	}
+	d.pump(q, now)
+	return nil
+}
+
+type found struct {
+	jobs    []*job
+	more    bool      // there were more than a batch
+	failing bool      // there are failed ones
+	next    time.Time // when the next one is due
+
+	failingSince time.Time // of the endpoint
+}
+
+func (d *dispatch) read(ctx context.Context, endpointID string, known map[string]bool, now time.Time) (f found, err error) {
+	db, us := d.s.deps.Store, now.UnixMicro()
+	var rows []dueRow
+	limit := loadBatch + len(known)
+	err = db.Select(ctx, &rows, `SELECT `+deliveryColumns+`, (
+			SELECT MAX(e.next_at) FROM webhook_deliveries e WHERE e.endpoint_id = d.endpoint_id AND e.object_id = d.object_id
+				AND e.sequence < d.sequence AND e.state = 'pending' AND e.attempts > 0 AND e.next_at > ?) AS behind
+		FROM webhook_deliveries d WHERE d.endpoint_id = ? AND d.state = 'pending' AND d.next_at <= ?
+		ORDER BY d.next_at, d.position LIMIT ?`, us, endpointID, us, limit)
+	if err != nil {
+		return f, fmt.Errorf("read due deliveries: %w", err)
+	}
+	f.more, f.next = len(rows) == limit, now.Add(sweepEvery)
+	var held []dueRow
+	for _, r := range rows {
+		switch {
+		case known[r.EventID]:
+		case r.Behind.Valid && us < r.CreatedAt+maxWait.Microseconds():
+			r.NextAt = min(r.Behind.Int64, r.CreatedAt+maxWait.Microseconds())
+			held = append(held, r)
+		default:
+			f.jobs = append(f.jobs, &job{row: r.deliveryRow})
+		}
+	}
+	if err := d.hold(ctx, held); err != nil {
+		return f, err
+	}
+	var when struct {
+		Next    sql.NullInt64 `db:"next"`
+		Failing int64         `db:"failing"`
+		Since   sql.NullInt64 `db:"since"`
+	}
+	err = db.Get(ctx, &when, `SELECT (SELECT MIN(next_at) FROM webhook_deliveries WHERE endpoint_id = ? AND state = 'pending' AND next_at > ?) AS next,
+		(SELECT COUNT(*) FROM (SELECT 1 FROM webhook_deliveries WHERE endpoint_id = ? AND state = 'pending' AND attempts > 0 LIMIT 1) AS f) AS failing,
+		(SELECT failing_since FROM webhook_endpoints WHERE id = ?) AS since`, endpointID, us, endpointID, endpointID)
+	if err != nil {
+		return f, fmt.Errorf("read due deliveries: %w", err)
+	}
+	f.failing = when.Failing > 0
+	if when.Since.Valid {
+		f.failingSince = time.UnixMicro(when.Since.Int64)
+	}
+	if at := time.UnixMicro(when.Next.Int64); when.Next.Valid && at.Before(f.next) {
+		f.next = at
+	}
+	return f, d.fill(ctx, &f)
+}
+
+// hold puts deliveries off that wait behind an earlier one, so that they are
+// not read again before their time.
+func (d *dispatch) hold(ctx context.Context, rows []dueRow) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	err := d.s.deps.Store.Tx(ctx, func(tx *store.Tx) error {
+		for _, r := range rows {
+			_, err := tx.Exec(`UPDATE webhook_deliveries SET next_at = ? WHERE endpoint_id = ? AND event_id = ? AND state = 'pending' AND attempts = ?`,
+				r.NextAt, r.EndpointID, r.EventID, r.Attempts)
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("hold deliveries: %w", err)
+	}
+	return nil
+}
+
+// fill gives loaded deliveries the events they are about.
+func (d *dispatch) fill(ctx context.Context, f *found) error {
+	ids := make([]string, len(f.jobs))
+	for i, j := range f.jobs {
+		ids[i] = j.row.EventID
+	}
+	events, err := d.s.deps.Store.EventsByID(ctx, ids...)
+	if err != nil {
+		return err
+	}
+	whole := f.jobs[:0]
+	for _, j := range f.jobs {
+		e, exists := events[j.row.EventID]
+		if !exists { // cannot be while the journal is whole
+			d.s.deps.Log.Error("webhooks: a delivery's event is not in the journal", "event", j.row.EventID)
+			continue
+		}
+		j.body, j.happened = body(e), e.CreatedAt
+		whole = append(whole, j)
+	}
+	f.jobs = whole
+	return nil
+}
+
+// stop lets nothing new go and waits for what is under way.
+func (d *dispatch) stop(ctx context.Context) {
+	d.mu.Lock()
+	d.stopped = true
+	d.mu.Unlock()
+	done := make(chan struct{})
+	go func() { d.under.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		d.cancel()
+		<-done
+	}
+	d.cancel()
+	d.client.CloseIdleConnections()
+}

@@ -1,0 +1,31 @@
+// Package webhooks tells merchants what happened: every event of their
+// payments, at least once, under one id, in order within a payment, signed
+// anew at each try.
+//
+//	journal ──fan-out──▶ webhook_deliveries ──dispatch──▶ POST ──record──▶ webhook_deliveries
+//	         one process,   one row per         the process that      many outcomes
+//	         by position    endpoint and event  owns the endpoint     in one transaction
+//
+//	pending ──2xx──▶ delivered        pending ──410, abort, schedule over──▶ failed
+//	   ▲ └─anything else─┐               delivered, failed ──Resend──▶ pending
+//	   └──next_at────────┘
+//
+// The fan-out goes by journal position and moves its cursor in the transaction
+// that writes the rows: word from NATS only wakes it, so a NATS that lost
+// everything loses no webhook. Endpoints are shared out among processes by
+// leased shards; of one endpoint exactly one process delivers. Each endpoint has
+// its own queue and slots: one that is slow, dead or talkative delays nobody
+// else. Within a payment a later event waits behind a failing earlier one, at
+// most five minutes, then goes ahead with its sequence.
+//
+// Deliveries follow Standard Webhooks 1.0.0 (webhook-id, webhook-timestamp,
+// webhook-signature with v1 and v1a) and carry Rialto-Signature, a detached JWS
+// by the hub's key over the same bytes. Addresses are checked when they are
+// registered and again at every dial (guard.go).
+//
+// The work is three steps that a loop or a test drives: see Service.Workers.
+//
+// Neighbours: psd2/store has journal, leases and sealing; psd2/bus wakes us;
+// psd2/jose signs; webhooks/verify is the receiver's side and the one
+// definition of the format; psd2/api and cmd call Put, Deliveries, Resend.
+package webhooks

@@ -1,0 +1,56 @@
+package webhooks
+
+import (
+	"context"
+	"time"
+)
+
+// Quiet reports that everything due has been sent and recorded.
+func (s *Service) Quiet(ctx context.Context, now time.Time) bool {
+	last, err := s.deps.Store.LastPosition(ctx)
+	if err != nil || s.fanout.cursor < last {
+		return false
+	}
+	d := s.dispatch
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, q := range d.queues {
+		if len(q.jobs) > 0 || q.endpoint.State == EndpointActive && (q.behind || q.loading || !now.Before(q.loadAt)) {
+			return false
+		}
+	}
+	return !d.stale
+}
+
+// Fanned is how far the fan-out has got.
+func (s *Service) Fanned() int64 { return s.fanout.cursor }
+
+// Busy is how many deliveries an endpoint has under way.
+func (s *Service) Busy(endpointID string) int {
+	d := s.dispatch
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if q := d.queues[endpointID]; q != nil {
+		return q.busy
+	}
+	return 0
+}
+
+// Shards counts what this process owns.
+func (s *Service) Shards(now time.Time) (n int) {
+	for shard := range shardCount {
+		if s.dispatch.shards.owns(shard, now) {
+			n++
+		}
+	}
+	return n
+}
+
+// ShardTTL is how long a dead process keeps its endpoints.
+const ShardTTL = shardTTL
+
+// FanoutCursor names the fan-out's cursor.
+const FanoutCursor = fanoutName
+
+// Schedule is the pauses before each try.
+func Schedule() []time.Duration { return schedule }

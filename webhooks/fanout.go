@@ -1,0 +1,166 @@
+package webhooks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/rialto-hub/rialto/psd2"
+	"github.com/rialto-hub/rialto/psd2/bus"
+	"github.com/rialto-hub/rialto/psd2/store"
+)
+
+const (
+	fanoutName  = "webhooks.fanout" // of lease and cursor
+	fanoutTTL   = 15 * time.Second
+	fanoutBatch = 256
+	fanoutIdle  = time.Second            // fallback when nobody wakes us
+	fanoutLazy  = 200 * time.Millisecond // how long the cursor may lag over events nobody wants
+)
+
+// fanout turns events into deliveries, in order of position. Rows and cursor
+// are written in one transaction by whoever holds the lease, so each event is
+// fanned out exactly once, whatever NATS says.
+type fanout struct {
+	s        *Service
+	follower *bus.Follower
+
+	until   time.Time // we led at least until then; zero: never
+	led     bool
+	cursor  int64 // dealt with up to here
+	stored  int64 // what the database knows of it
+	dirtyAt time.Time
+}
+
+// Step fans one batch out.
+func (f *fanout) Step(ctx context.Context, now time.Time) (time.Time, error) {
+	f.attach(ctx, now)
+	if !now.Before(f.until) { // somebody else may have led meanwhile
+		if err := f.look(ctx); err != nil {
+			return now.Add(fanoutIdle), fmt.Errorf("webhooks: fan-out: %w", err)
+		}
+	}
+	events, err := f.s.deps.Store.EventsFrom(ctx, f.cursor, fanoutBatch)
+	if err == nil {
+		err = f.batch(ctx, now, events)
+	}
+	if err != nil {
+		f.until, f.stored = time.Time{}, -1 // begin afresh from what is stored
+		return now.Add(fanoutIdle), fmt.Errorf("webhooks: fan-out: %w", err)
+	}
+	f.follower.Ack(f.cursor)
+	switch {
+	case len(events) == fanoutBatch && f.led:
+		return now, nil
+	case f.cursor > f.stored:
+		return f.dirtyAt.Add(fanoutLazy), nil
+	}
+	return now.Add(fanoutIdle), nil
+}
+
+// look reads how far whoever leads has got.
+func (f *fanout) look(ctx context.Context) error {
+	var stored int64
+	err := f.s.deps.Store.Tx(ctx, func(tx *store.Tx) (err error) {
+		stored, err = tx.Cursor(fanoutName)
+		return err
+	})
+	if err == nil && stored != f.stored {
+		f.stored, f.cursor = stored, stored
+	}
+	return err
+}
+
+// attach lets NATS wake whoever leads; a process that does not lead would only
+// take the messages from him.
+func (f *fanout) attach(ctx context.Context, now time.Time) {
+	if !f.led {
+		f.follower.Close()
+	} else if err := f.follower.Attach(ctx, now); err != nil {
+		f.s.deps.Log.Warn("webhooks: working without NATS", "cause", err.Error())
+	}
+}
+
+// batch writes the deliveries of some events and hands them on. A batch that
+// nobody wants moves the cursor in memory first: it costs no commit.
+func (f *fanout) batch(ctx context.Context, now time.Time, events []psd2.Event) error {
+	cursor := f.cursor
+	if len(events) > 0 {
+		cursor = events[len(events)-1].Position
+	}
+	if cursor == f.stored {
+		return nil
+	}
+	var jobs []*job
+	var complete, wrote, asked, held bool
+	err := f.s.deps.Store.Tx(ctx, func(tx *store.Tx) (err error) {
+		complete, wrote, asked, held = true, false, false, true
+		if err = f.s.refresh(tx); err != nil {
+			return err
+		}
+		jobs = f.match(events, tx.Now)
+		if len(jobs) == 0 && (f.cursor == f.stored || now.Sub(f.dirtyAt) < fanoutLazy) {
+			return nil
+		}
+		// The lease locks its row until the commit, and whoever led meanwhile
+		// has moved the cursor: two cannot fan out the same batch.
+		asked = true
+		if _, held, err = tx.Lease(fanoutName, f.s.deps.Holder, fanoutTTL); err != nil || !held {
+			return err
+		}
+		stored, err := tx.Cursor(fanoutName)
+		if err == nil && stored != f.stored {
+			err = psd2.Fail(psd2.CodeConflict, "lease_lost", "another process fans webhooks out")
+		}
+		if err != nil {
+			return err
+		}
+		n, err := insertDeliveries(tx, jobs)
+		complete, wrote = n == int64(len(jobs)), true
+		return errors.Join(err, tx.SetCursor(fanoutName, cursor))
+	})
+	if asked {
+		f.led = err == nil && held
+	}
+	switch {
+	case err != nil:
+		return err
+	case !held:
+		f.until = time.Time{}
+		return nil
+	case wrote:
+		f.stored, f.until = cursor, now.Add(fanoutTTL)
+	case f.cursor == f.stored:
+		f.dirtyAt = now
+	}
+	f.cursor = cursor
+	f.s.dispatch.offer(jobs, complete)
+	return nil
+}
+
+// match finds who wants to be told of what.
+func (f *fanout) match(events []psd2.Event, now time.Time) []*job {
+	var jobs []*job
+	for _, e := range events {
+		if !slices.Contains(psd2.MerchantEvents, e.Type) {
+			continue
+		}
+		var content []byte
+		for _, endpoint := range f.s.registry.of(e.MerchantID) {
+			if !endpoint.wants(e.Type) {
+				continue
+			}
+			if content == nil {
+				content = body(e)
+			}
+			at := now.UnixMicro()
+			jobs = append(jobs, &job{body: content, happened: e.CreatedAt, row: deliveryRow{
+				EndpointID: endpoint.ID, EventID: e.ID, ObjectID: e.ObjectID, Sequence: e.Sequence, Position: e.Position, Type: e.Type,
+				State: string(DeliveryPending), NextAt: at, CreatedAt: at, UpdatedAt: at, Log: "[]",
+			}})
+		}
+	}
+	return jobs
+}

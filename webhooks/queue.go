@@ -1,0 +1,171 @@
+package webhooks
+
+import (
+	"sort"
+	"time"
+)
+
+const (
+	maxQueued = 1024 // deliveries of one endpoint in memory; the rest waits in the database
+	loadBatch = 256
+)
+
+// job is a delivery in memory. Its row is changed by one goroutine at a time:
+// whoever made it, then its sender, then the record.
+type job struct {
+	row      deliveryRow
+	body     []byte
+	happened time.Time // when its event did
+	outcome  outcome
+}
+
+// lane is the deliveries of one payment to one endpoint that are in memory.
+// Its first one is on its way (or ready to go); the others wait for it.
+type lane struct {
+	waiting []*job // by sequence
+	blocked bool   // the first one failed and that is not yet recorded
+}
+
+// queue is all there is to do for one endpoint: its own, so that endpoints
+// cannot delay each other. The dispatch's lock guards it.
+type queue struct {
+	endpoint *endpoint
+	slots    int // deliveries that may be under way: halved by a failure, one more by a success
+	busy     int
+	lanes    map[string]*lane
+	ready    []*job
+	jobs     map[string]*job // by event: queued, under way, or not yet recorded
+	throttle time.Time       // the endpoint asked for quiet until then
+	halted   bool            // it said it is gone; that is being recorded
+
+	// What the database holds beyond memory.
+	loadAt   time.Time // when to look; never later than a sweep away
+	behind   bool      // it holds due ones that are not in memory
+	failing  bool      // some have failed: who waits for whom is the database's to say
+	loading  bool
+	offered  []*job              // while loading
+	recorded map[string]struct{} // while loading: events, and payments with a failure, that it may show as they were
+
+	// Of the endpoint, as the database has it.
+	failingSince time.Time
+	healthKnown  bool
+}
+
+func newQueue(e *endpoint, slots int) *queue {
+	return &queue{endpoint: e, slots: slots, lanes: map[string]*lane{}, jobs: map[string]*job{}}
+}
+
+// add queues a delivery, behind the earlier ones of its payment.
+func (q *queue) add(j *job) {
+	if _, known := q.jobs[j.row.EventID]; known {
+		return
+	}
+	q.jobs[j.row.EventID] = j
+	l := q.lanes[j.row.ObjectID]
+	if l == nil {
+		q.lanes[j.row.ObjectID] = &lane{}
+		q.ready = append(q.ready, j)
+		return
+	}
+	at := sort.Search(len(l.waiting), func(i int) bool { return l.waiting[i].row.Sequence > j.row.Sequence })
+	l.waiting = append(l.waiting, nil)
+	copy(l.waiting[at+1:], l.waiting[at:])
+	l.waiting[at] = j
+}
+
+// take gives the next delivery to send, nil when there is none or no slot.
+func (q *queue) take(now time.Time) *job {
+	if len(q.ready) == 0 || q.busy >= q.slots || q.halted || q.endpoint.State != EndpointActive || now.Before(q.throttle) {
+		return nil
+	}
+	j := q.ready[0]
+	q.ready[0] = nil
+	q.ready = q.ready[1:]
+	q.busy++
+	return j
+}
+
+// sent takes a delivery back from its sender. After a success the payment's
+// next one may go at once; after a failure its lane stays closed until the
+// failure is recorded.
+func (q *queue) sent(j *job, delivered bool, most int) {
+	q.busy--
+	if delivered {
+		q.slots = min(q.slots+1, most)
+		q.open(j.row.ObjectID)
+		return
+	}
+	q.slots = max(q.slots/2, 1)
+	q.failing = true
+	if l := q.lanes[j.row.ObjectID]; l != nil {
+		l.blocked = true
+		q.drop(l)
+	}
+}
+
+// loaded queues what a load has found, without what has changed since it began.
+func (q *queue) loaded(jobs []*job) {
+	for _, j := range jobs {
+		_, over := q.recorded[j.row.EventID]
+		_, closed := q.recorded[j.row.ObjectID]
+		if !over && !closed {
+			q.add(j)
+		}
+	}
+}
+
+// open lets a lane's next delivery go.
+func (q *queue) open(object string) {
+	l := q.lanes[object]
+	if l == nil {
+		return
+	}
+	l.blocked = false
+	if len(l.waiting) == 0 {
+		delete(q.lanes, object)
+		return
+	}
+	q.ready = append(q.ready, l.waiting[0])
+	l.waiting = l.waiting[1:]
+}
+
+// drop forgets what waits in a lane. The database knows it and says when it
+// is due.
+func (q *queue) drop(l *lane) {
+	for _, j := range l.waiting {
+		delete(q.jobs, j.row.EventID)
+		q.behind = true
+	}
+	l.waiting = nil
+}
+
+// settled is called when a delivery's outcome is in the database.
+func (q *queue) settled(j *job) {
+	delete(q.jobs, j.row.EventID)
+	if q.loading {
+		q.recorded[j.row.EventID] = struct{}{}
+	}
+	if j.row.State == string(DeliveryDelivered) {
+		return
+	}
+	if q.loading {
+		q.recorded[j.row.ObjectID] = struct{}{}
+	}
+	if l := q.lanes[j.row.ObjectID]; l != nil && l.blocked {
+		q.drop(l)
+		delete(q.lanes, j.row.ObjectID)
+	}
+	q.behind = true
+}
+
+// clear forgets everything that is not under way.
+func (q *queue) clear() {
+	for _, l := range q.lanes {
+		q.drop(l)
+	}
+	for _, j := range q.ready {
+		delete(q.jobs, j.row.EventID)
+		delete(q.lanes, j.row.ObjectID)
+	}
+	q.ready, q.behind = nil, true
+}
