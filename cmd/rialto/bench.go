@@ -10,9 +10,19 @@ import (
 )
 
 func benchCommand(e env, args []string) error {
-	if len(args) == 0 || args[0] != "lifecycle" {
-		return usagef("which benchmark? lifecycle")
+	if len(args) == 0 {
+		return usagef("which benchmark? lifecycle or screening")
 	}
+	switch args[0] {
+	case "lifecycle":
+		return benchLifecycle(e, args[1:])
+	case "screening":
+		return benchScreening(e, args[1:])
+	}
+	return usagef("there is no benchmark %q", args[0])
+}
+
+func benchLifecycle(e env, args []string) error {
 	f := flags(e, "bench lifecycle")
 	asJSON := f.Bool("json", false, "print one JSON document")
 	deposits := f.Int("deposits", 4000, "how many are measured")
@@ -20,7 +30,7 @@ func benchCommand(e env, args []string) error {
 	clients := f.Int("clients", 24, "payers at once")
 	url := f.String("database-url", "", "postgres://… instead of SQLite")
 	keyFile := f.String("key-file", "", "the deployment key, with --database-url")
-	if err := parse(f, args[1:], 0); err != nil {
+	if err := parse(f, args, 0); err != nil {
 		return err
 	}
 	if *deposits < 1 || *warmup < 0 || *clients < 1 {

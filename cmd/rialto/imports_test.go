@@ -30,6 +30,7 @@ var mayImport = map[string]string{
 	"psd2/consent":           "psd2 psd2/hub psd2/jose psd2/bus psd2/edge psd2/page sca banks",
 	"psd2/ops":               "psd2 psd2/hub psd2/store psd2/jose psd2/bus psd2/edge psd2/page banks",
 	"psd2/testkit":           "psd2 psd2/store",
+	"psd2/testkit/browser":   "psd2/testkit",
 	"banks":                  "psd2",
 	"banks/bankstest":        "psd2 banks",
 	"banks/berlingroup":      "psd2 banks psd2/jose banks/iso20022",

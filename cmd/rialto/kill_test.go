@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -66,7 +65,7 @@ func killTest(t *testing.T, kills int, o fleet.Options) {
 		}
 	}()
 	k := &killers{t: t, f: f, stop: make(chan struct{})}
-	k.payers(ctx, 10)
+	k.payers(ctx, 10, 300+kills*100)
 	for range kills {
 		wait := time.NewTimer(time.Duration(20+random.IntN(400)) * time.Millisecond)
 		<-wait.C // the moment of the kill is the test's input
@@ -106,15 +105,21 @@ type killers struct {
 	created []string
 }
 
-// payers runs n people who deposit again and again until told to stop.
-func (k *killers) payers(ctx context.Context, n int) {
-	people, err := k.f.Operator.Create(ctx, fleet.BankID, psu.NewCustomers{Count: n, User: "k", Holder: fleet.Holder, BalanceMinor: 1_000_000_000})
+// payers keeps n people depositing until told to stop. Every deposit has a
+// person of its own: a bank takes each code of his phone only once.
+func (k *killers) payers(ctx context.Context, n, people int) {
+	list, err := k.f.Operator.Create(ctx, fleet.BankID, psu.NewCustomers{Count: people, User: "k", Holder: fleet.Holder, BalanceMinor: 1_000_000})
 	if err != nil {
 		k.t.Fatal(err)
 	}
-	for i, c := range people {
+	queue := make(chan psu.Credentials, people)
+	for _, c := range list {
+		queue <- c
+	}
+	close(queue)
+	for range n {
 		k.wg.Go(func() {
-			for round := 0; ; round++ {
+			for c := range queue {
 				select {
 				case <-k.stop:
 					return
@@ -122,7 +127,7 @@ func (k *killers) payers(ctx context.Context, n int) {
 					return
 				default:
 				}
-				k.depositOnce(ctx, c, fmt.Sprintf("k%d-%d", i, round))
+				k.depositOnce(ctx, c, "key-"+c.User)
 			}
 		})
 	}

@@ -1,6 +1,7 @@
 package payer
 
 import (
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -8,132 +9,133 @@ import (
 	"golang.org/x/net/html"
 )
 
-// page is a parsed page.
+// page is what a payer takes in of a page: its title, forms and links. It is
+// read in one pass without building a tree.
 type page struct {
-	url    *url.URL
-	root   *html.Node
-	status int
+	url       *url.URL
+	status    int
+	title     string
+	situation string
+	forms     []*form
+	links     map[string]string // href by data-test name
 }
 
-// form is what submitting it would send.
+// form is a form with what submitting it would send.
 type form struct {
-	method string
-	action *url.URL
-	values url.Values
+	id      string
+	method  string
+	action  *url.URL
+	values  url.Values
+	buttons []button
+}
+
+type button struct{ name, value string }
+
+func parse(at *url.URL, status int, r io.Reader) (*page, error) {
+	p := &page{url: at, status: status, links: map[string]string{}}
+	z := html.NewTokenizer(r)
+	var open *form
+	for {
+		switch z.Next() {
+		case html.ErrorToken:
+			if z.Err() == io.EOF {
+				return p, nil
+			}
+			return p, z.Err()
+		case html.EndTagToken:
+			if name, _ := z.TagName(); string(name) == "form" {
+				open = nil
+			}
+		case html.StartTagToken, html.SelfClosingTagToken:
+			name, more := z.TagName()
+			tag, a := string(name), map[string]string{}
+			for more {
+				var k, v []byte
+				k, v, more = z.TagAttr()
+				a[string(k)] = string(v)
+			}
+			open = p.take(z, tag, a, open)
+		}
+	}
+}
+
+// take notes one start tag; it returns the form that is open after it.
+func (p *page) take(z *html.Tokenizer, tag string, a map[string]string, open *form) *form {
+	if a["data-test"] == "status" {
+		p.situation = a["data-situation"]
+	}
+	switch tag {
+	case "title":
+		if z.Next() == html.TextToken && p.title == "" {
+			p.title = strings.TrimSpace(string(z.Text()))
+		}
+	case "a":
+		if name := a["data-test"]; name != "" {
+			p.links[name] = a["href"]
+		}
+	case "form":
+		open = &form{id: a["id"], method: http.MethodGet, action: p.url, values: url.Values{}}
+		if strings.EqualFold(a["method"], "post") {
+			open.method = http.MethodPost
+		}
+		if u, err := p.url.Parse(a["action"]); err == nil && a["action"] != "" {
+			open.action = u
+		}
+		p.forms = append(p.forms, open)
+	case "input":
+		if open != nil && a["type"] == "hidden" {
+			open.values.Add(a["name"], a["value"])
+		}
+	case "button":
+		if _, disabled := a["disabled"]; open != nil && !disabled {
+			open.buttons = append(open.buttons, button{a["name"], a["value"]})
+		}
+	}
+	return open
 }
 
 func (p *page) result() Result {
 	if p == nil {
 		return Result{}
 	}
-	r := Result{URL: p.url.String()}
-	walk(p.root, func(n *html.Node) {
-		switch attr(n, "data-test") {
-		case "status":
-			r.Situation = attr(n, "data-situation")
-		case "back":
-			r.BackURL = attr(n, "href")
-		}
-	})
-	return r
+	return Result{URL: p.url.String(), Situation: p.situation, BackURL: p.links["back"]}
+}
+
+func (p *page) named() string {
+	if p == nil {
+		return "no page"
+	}
+	return p.title
 }
 
 // link is the address of the link with that data-test name, or "".
 func (p *page) link(name string) string {
-	href := ""
-	walk(p.root, func(n *html.Node) {
-		if n.Data == "a" && attr(n, "data-test") == name {
-			href = attr(n, "href")
-		}
-	})
+	href := p.links[name]
 	if u, err := p.url.Parse(href); err == nil && href != "" {
 		return u.String()
 	}
 	return ""
 }
 
-func (p *page) title() string {
-	title := ""
-	if p == nil {
-		return title
-	}
-	walk(p.root, func(n *html.Node) {
-		if n.Data == "title" && n.FirstChild != nil && title == "" {
-			title = strings.TrimSpace(n.FirstChild.Data)
-		}
-	})
-	return title
-}
-
 // form finds a form by its id.
 func (p *page) form(id string) *form {
-	var found *form
-	walk(p.root, func(n *html.Node) {
-		if n.Data == "form" && attr(n, "id") == id {
-			found = p.read(n)
+	for _, f := range p.forms {
+		if f.id == id {
+			return f
 		}
-	})
-	return found
+	}
+	return nil
 }
 
 // formWithButton finds the form with that button and presses it.
 func (p *page) formWithButton(name, value string) *form {
-	var found *form
-	walk(p.root, func(f *html.Node) {
-		if f.Data != "form" {
-			return
-		}
-		walk(f, func(n *html.Node) {
-			if found == nil && n.Data == "button" && attr(n, "name") == name && attr(n, "value") == value && !has(n, "disabled") {
-				found = p.read(f)
-				found.values.Set(name, value)
+	for _, f := range p.forms {
+		for _, b := range f.buttons {
+			if b.name == name && b.value == value {
+				f.values.Set(name, value)
+				return f
 			}
-		})
-	})
-	return found
-}
-
-func (p *page) read(n *html.Node) *form {
-	f := &form{method: http.MethodGet, action: p.url, values: url.Values{}}
-	if strings.EqualFold(attr(n, "method"), "post") {
-		f.method = http.MethodPost
-	}
-	if a := attr(n, "action"); a != "" {
-		if u, err := p.url.Parse(a); err == nil {
-			f.action = u
 		}
 	}
-	walk(n, func(n *html.Node) {
-		if n.Data == "input" && attr(n, "type") == "hidden" {
-			f.values.Add(attr(n, "name"), attr(n, "value"))
-		}
-	})
-	return f
-}
-
-func walk(n *html.Node, visit func(*html.Node)) {
-	if n.Type == html.ElementNode {
-		visit(n)
-	}
-	for c := n.FirstChild; c != nil; c = c.NextSibling {
-		walk(c, visit)
-	}
-}
-
-func attr(n *html.Node, key string) string {
-	for _, a := range n.Attr {
-		if a.Key == key {
-			return a.Val
-		}
-	}
-	return ""
-}
-
-func has(n *html.Node, key string) bool {
-	for _, a := range n.Attr {
-		if a.Key == key {
-			return true
-		}
-	}
-	return false
+	return nil
 }

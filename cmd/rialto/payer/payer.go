@@ -16,8 +16,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/net/html"
-
 	"github.com/rialto-hub/rialto/banks/sandbox/psu"
 )
 
@@ -107,7 +105,7 @@ func (p *Payer) Pay(ctx context.Context, address string) (Result, error) {
 	r := at.result()
 	r.AtBank = bank
 	if err == nil && r.Situation == "" && !p.NeverReturns {
-		err = fmt.Errorf("%w: %s", ErrNotPossible, at.title())
+		err = fmt.Errorf("%w: %s", ErrNotPossible, at.named())
 	}
 	return r, err
 }
@@ -265,13 +263,9 @@ func drain(res *http.Response) {
 
 func read(res *http.Response) (*page, error) {
 	defer func() { _ = res.Body.Close() }()
-	root, err := html.Parse(io.LimitReader(res.Body, 1<<20))
-	if err != nil {
-		return nil, err
+	pg, err := parse(res.Request.URL, res.StatusCode, io.LimitReader(res.Body, 1<<20))
+	if err == nil && (pg.status >= 500 || pg.status == http.StatusTooManyRequests) {
+		err = fmt.Errorf("payer: status %d", pg.status)
 	}
-	pg := &page{url: res.Request.URL, root: root, status: res.StatusCode}
-	if res.StatusCode >= 500 || res.StatusCode == http.StatusTooManyRequests {
-		return pg, fmt.Errorf("payer: status %d", res.StatusCode)
-	}
-	return pg, nil
+	return pg, err
 }
