@@ -23,11 +23,12 @@ const maxBatch = 256
 // wait, each under its own savepoint, and commits them together, so that one
 // fsync serves many payers. Nobody is answered before the commit.
 type file struct {
-	read *sqlx.DB
-	jobs chan job
-	stop chan struct{} // closed by close
-	done chan struct{} // closed when the writer has ended
-	once sync.Once
+	read  *sqlx.DB
+	reads sync.Map // *sqlx.Stmt by query, on read
+	jobs  chan job
+	stop  chan struct{} // closed by close
+	done  chan struct{} // closed when the writer has ended
+	once  sync.Once
 
 	conn  *sqlx.Conn // the writer's
 	db    *sqlx.DB
@@ -105,14 +106,38 @@ func (f *file) get(ctx context.Context, dst any, q string, args ...any) error {
 	if f.read == nil {
 		return f.do(func(t *tx) error { return t.get(dst, q, args...) })
 	}
-	return f.read.GetContext(ctx, dst, q, args...)
+	s, err := f.prepared(ctx, q)
+	if err != nil {
+		return err
+	}
+	return s.GetContext(ctx, dst, args...)
 }
 
 func (f *file) sel(ctx context.Context, dst any, q string, args ...any) error {
 	if f.read == nil {
 		return f.do(func(t *tx) error { return t.sel(dst, q, args...) })
 	}
-	return f.read.SelectContext(ctx, dst, q, args...)
+	s, err := f.prepared(ctx, q)
+	if err != nil {
+		return err
+	}
+	return s.SelectContext(ctx, dst, args...)
+}
+
+// prepared keeps one statement a query: there are few, and parsing one costs
+// more than running it.
+func (f *file) prepared(ctx context.Context, q string) (*sqlx.Stmt, error) {
+	if s, ok := f.reads.Load(q); ok {
+		return s.(*sqlx.Stmt), nil
+	}
+	s, err := f.read.PreparexContext(context.WithoutCancel(ctx), q)
+	if err != nil {
+		return nil, err
+	}
+	if have, loaded := f.reads.LoadOrStore(q, s); loaded {
+		return have.(*sqlx.Stmt), s.Close()
+	}
+	return s, nil
 }
 
 func (f *file) write() {

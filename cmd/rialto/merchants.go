@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -54,6 +55,7 @@ func merchantsAdd(e env, args []string) error {
 	f.BoolVar(&m.Gambling, "gambling", false, "a gambling operator: the page shows the spending line")
 	f.Var((*list)(&m.ReturnURIs), "return-uri", "where payers go back to (repeatable; compared byte by byte)")
 	f.Var((*list)(&m.Scopes), "scope", "what his tokens may do (repeatable; default payments:read, payments:write)")
+	hook := f.String("webhook", "", "where he is told what happens; prints the keys to verify it with")
 	asJSON := f.Bool("json", false, "print the merchant as JSON")
 	if err := parse(f, args, 0); err != nil {
 		return err
@@ -85,11 +87,27 @@ func merchantsAdd(e env, args []string) error {
 	if err := run.PutMerchant(e.ctx, db, &m); err != nil {
 		return err
 	}
+	added := addedMerchant{Merchant: m}
+	var hookErr error
+	if *hook != "" {
+		if added.Webhook, hookErr = run.PutWebhook(e.ctx, cfg, db, m.ID, *hook); hookErr != nil {
+			hookErr = fmt.Errorf("the merchant is stored, his webhook is not: %w", hookErr)
+		}
+	}
 	if *asJSON {
-		return json.NewEncoder(e.stdout).Encode(m)
+		return errors.Join(hookErr, json.NewEncoder(e.stdout).Encode(added))
 	}
 	fmt.Fprintf(e.stdout, "merchant %s\naccount  %s\n", m.ID, m.Accounts[0].ID)
-	return nil
+	if w := added.Webhook; w != nil {
+		fmt.Fprintf(e.stdout, "webhook  %s\nsecret   %s\npublic   %s\n", w.ID, w.Secret, w.PublicKey)
+	}
+	return hookErr
+}
+
+// addedMerchant is what merchants add --json prints.
+type addedMerchant struct {
+	psd2.Merchant
+	Webhook *run.Webhook `json:"webhook,omitempty"`
 }
 
 func merchantsList(e env, args []string) error {
