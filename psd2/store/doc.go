@@ -6,14 +6,16 @@
 //
 // DB.Tx runs a function as one logical transaction with one fixed time. On
 // PostgreSQL that is a transaction of its own. On SQLite a single writer runs
-// many logical transactions inside one physical one, each behind a savepoint,
-// and commits them together: many answers, one fsync. No one hears that his
-// transaction succeeded before that commit is durable.
+// many logical transactions inside one physical one and commits them together:
+// many answers, one fsync. When one of them fails after it wrote, the group is
+// rolled back and run again, each behind a savepoint, so that it fails alone.
+// No one hears what became of his transaction before that commit is durable.
 //
 // # Payments and journal
 //
 // UpdatePayment loads a payment, applies a function, and writes it back if its
-// version is still the same, together with the events the function caused. The
+// version is still the same, together with the events the function caused;
+// else it starts again, and on PostgreSQL holds the row's lock that time. The
 // journal is the outbox. Its rows carry no position until the Sequencer, which
 // sees committed rows only, gives them one: so a transaction that commits late
 // is never skipped by whoever reads by position.
@@ -23,7 +25,8 @@
 // Personal fields are encrypted with AES-256-GCM under a data key per person,
 // which is itself wrapped by the deployment's key; additional data are table,
 // row and column, so that a value moved elsewhere does not open. Look-ups by
-// equality use a keyed hash.
+// equality use a keyed hash. Deleting a person's key erases him: what is not
+// personal of his payments and events can still be read.
 //
 // Other capabilities keep their own tables here (migrations/) and query them
 // through Tx; each table belongs to one package.

@@ -2,3 +2,10 @@ package store
 
 // Queued is how many transactions wait for the writer of SQLite.
 func Queued(db *DB) int { return len(db.engine.(*sqliteEngine).jobs) }
+
+// Prepared is how many statements SQLite keeps ready, for readers and for the
+// writer; it is asked for while nothing runs.
+func Prepared(db *DB) (readers, writer int) {
+	e := db.engine.(*sqliteEngine)
+	return len(e.prepared), len(e.stmts)
+}

@@ -279,9 +279,14 @@ func (db *DB) Find(ctx context.Context, q string) ([]*psd2.Payment, error) {
 	q = strings.TrimSpace(q)
 	iban, _ := psd2.ParseIBAN(strings.ToUpper(q))
 	var rows []paymentRow
-	err := db.Select(ctx, &rows, selectPayments+` WHERE payments.id = ?
-		OR payments.id IN (SELECT payment_id FROM attempts WHERE id = ? OR end_to_end_id = ?)
-		OR reference_hash = ? OR source_hash = ? ORDER BY payments.id DESC LIMIT 50`,
+	// One look-up per index: an OR over them reads the whole table on PostgreSQL.
+	err := db.Select(ctx, &rows, selectPayments+` WHERE payments.id IN (
+		SELECT id FROM payments WHERE id = ?
+		UNION SELECT payment_id FROM attempts WHERE id = ?
+		UNION SELECT payment_id FROM attempts WHERE end_to_end_id = ?
+		UNION SELECT id FROM (SELECT id FROM payments WHERE reference_hash = ? ORDER BY id DESC LIMIT 50) AS r
+		UNION SELECT id FROM (SELECT id FROM payments WHERE source_hash = ? ORDER BY id DESC LIMIT 50) AS s
+		) ORDER BY payments.id DESC LIMIT 50`,
 		q, q, strings.ToUpper(q), db.Lookup("reference", q), db.Lookup("iban", string(iban)))
 	if err != nil {
 		return nil, fmt.Errorf("find payments: %w", err)

@@ -168,6 +168,39 @@ func TestLostRaceCannotBeIgnored(t *testing.T) {
 	}
 }
 
+// TestLostRaceIsNotLostAgain: who lost a race takes the row's lock the next
+// time, so that he does not lose for ever where many meet.
+func TestLostRaceIsNotLostAgain(t *testing.T) {
+	w := newWorld(t, "postgres", nil)
+	db, other := w.open(t), w.open(t)
+	p := created(t, db, "mer_a", "player")
+	add := func(p *psd2.Payment) error { p.Amount.AmountMinor++; return nil }
+	runs, rival := 0, make(chan error, 1)
+	update(t, db, p.ID, func(p *psd2.Payment) error {
+		if runs++; runs == 1 {
+			update(t, other, p.ID, add)
+			return add(p)
+		}
+		go func() { rival <- second(other.UpdatePayment(ctx, p.ID, add)) }()
+		for waiting := 0; waiting == 0; {
+			if len(rival) > 0 {
+				t.Error("somebody else was let in again")
+				break
+			}
+			if err := other.Get(ctx, &waiting, `SELECT COUNT(*) FROM pg_locks WHERE NOT granted`); err != nil {
+				return err
+			}
+		}
+		return add(p)
+	})
+	if err := <-rival; err != nil || runs != 2 {
+		t.Fatalf("the rival: %v; %d runs", err, runs)
+	}
+	if got, err := db.Payment(ctx, p.ID); err != nil || got.Amount.AmountMinor != 2503 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+}
+
 func TestFilterChoosesAndPagesStayStable(t *testing.T) {
 	both(t, testkit.NewClock().Now, func(t *testing.T, w *world) {
 		clock := testkit.NewClock()
@@ -377,8 +410,8 @@ func TestReadsStopWithTheirContext(t *testing.T) {
 	})
 }
 
-// TestMoreQueriesThanAreKeptPrepared: the bound on prepared statements is not a
-// bound on queries.
+// TestMoreQueriesThanAreKeptPrepared: prepared statements are bounded, queries
+// are not.
 func TestMoreQueriesThanAreKeptPrepared(t *testing.T) {
 	db := testkit.SQLite(t, nil)
 	for i := range 600 {
@@ -390,4 +423,7 @@ func TestMoreQueriesThanAreKeptPrepared(t *testing.T) {
 		}
 	}
 	created(t, db, "mer_a", "player")
+	if readers, writer := store.Prepared(db); readers > 256 || writer > 256 {
+		t.Errorf("%d and %d statements are kept", readers, writer)
+	}
 }
