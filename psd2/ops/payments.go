@@ -71,7 +71,7 @@ func (v *visit) payments() error {
 
 // tabs are the saved filters; the unknown outcomes are counted on every list.
 func (v *visit) tabs(current psd2.State) ([]tab, error) {
-	unknown, err := v.Store.Recent(v.ctx(), psd2.StateOutcomeUnknown, listed)
+	unknown, err := v.Store.CountUnknown(v.ctx(), listed)
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +82,7 @@ func (v *visit) tabs(current psd2.State) ([]tab, error) {
 			t.Text, t.Href = v.say("state."+string(s)), "/payments?state="+string(s)
 		}
 		if s == psd2.StateOutcomeUnknown {
-			t.Count, t.Look = counted(len(unknown)), len(unknown) > 0
+			t.Count, t.Look = counted(unknown), unknown > 0
 		}
 		tabs = append(tabs, t)
 	}

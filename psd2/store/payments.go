@@ -296,13 +296,30 @@ func (db *DB) Find(ctx context.Context, q string) ([]*psd2.Payment, error) {
 
 // Recent lists the newest payments of all merchants, optionally of one state.
 func (db *DB) Recent(ctx context.Context, state psd2.State, limit int) ([]*psd2.Payment, error) {
+	where, args := ``, []any{limit}
+	switch state {
+	case "":
+	case psd2.StateOutcomeUnknown: // in words, so that its own index serves
+		where = ` WHERE payments.state = 'outcome_unknown'`
+	default:
+		where, args = ` WHERE payments.state = ?`, []any{string(state), limit}
+	}
 	var rows []paymentRow
-	err := db.Select(ctx, &rows, selectPayments+` WHERE (? = '' OR state = ?) ORDER BY payments.id DESC LIMIT ?`,
-		string(state), string(state), limit)
+	err := db.Select(ctx, &rows, selectPayments+where+` ORDER BY payments.id DESC LIMIT ?`, args...)
 	if err != nil {
 		return nil, fmt.Errorf("recent payments: %w", err)
 	}
 	return db.load(rows)
+}
+
+// CountUnknown is how many payments have an unknown outcome, counted up to a
+// limit.
+func (db *DB) CountUnknown(ctx context.Context, limit int) (n int, err error) {
+	err = db.Get(ctx, &n, `SELECT COUNT(*) FROM (SELECT 1 FROM payments WHERE state = 'outcome_unknown' LIMIT ?) AS u`, limit)
+	if err != nil {
+		return 0, fmt.Errorf("count unknown payments: %w", err)
+	}
+	return n, nil
 }
 
 // Due lists payments that background work should look at, longest due first,

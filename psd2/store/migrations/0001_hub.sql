@@ -43,6 +43,7 @@ CREATE INDEX payments_merchant ON payments (merchant_id, id);
 CREATE INDEX payments_player ON payments (player_hash, id);
 CREATE INDEX payments_reference ON payments (reference_hash, id);
 CREATE INDEX payments_source ON payments (source_hash) WHERE source_hash IS NOT NULL;
+CREATE INDEX payments_unknown ON payments (id) WHERE state = 'outcome_unknown';
 CREATE INDEX payments_due ON payments (next_step_at) WHERE next_step_at IS NOT NULL;
 
 -- One row per order sent, or about to be sent, to a bank.
