@@ -118,7 +118,7 @@ func TestUnavailableBankIsGreyedWithItsReason(t *testing.T) {
 	if page.find("bank-closed") != nil {
 		t.Error("a disabled bank can be chosen")
 	}
-	if got := page.text("why-not"); got != "Not available" {
+	if got := page.text("why-not"); got != "Not connected yet" {
 		t.Errorf("reason %q", got)
 	}
 	action, fields := page.form("bank-sandbank")

@@ -131,6 +131,7 @@ func (s *Set) parse(l Lang, room Room) (map[string]*template.Template, error) {
 		if err := checkKeys(one, s.texts); err != nil {
 			return nil, fmt.Errorf("page %s: %w", name, err)
 		}
+		s.fold(l, one)
 	}
 	return pages, nil
 }
