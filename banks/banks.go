@@ -111,7 +111,7 @@ type Initiation struct {
 // the profile's aliases.
 type Status struct {
 	Transaction string     // raw transactionStatus; "" when the bank did not say
-	SCA         string     // raw scaStatus; "" when the bank did not say
+	SCA         string     // raw scaStatus; "" when the bank did not say, psd2.SCAUnread when it could not be asked
 	Reason      string     // raw reason code of a refusal
 	Payer       psd2.Party // paying account and holder, as far as the bank says
 }

@@ -14,9 +14,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"gopkg.in/yaml.v3"
@@ -75,7 +77,30 @@ type HTTP struct {
 	CertFile string `yaml:"cert_file"`
 	KeyFile  string `yaml:"key_file"`
 	// TrustedProxies are the networks whose X-Forwarded-For is believed.
-	TrustedProxies []netip.Prefix `yaml:"trusted_proxies"`
+	TrustedProxies Networks `yaml:"trusted_proxies"`
+}
+
+// Networks is a list of networks, e.g. 10.0.0.0/8; a single address is a
+// network of its own.
+type Networks []netip.Prefix
+
+// UnmarshalYAML implements yaml.Unmarshaler; its errors name the line.
+func (n *Networks) UnmarshalYAML(node *yaml.Node) error {
+	var list []string
+	if err := node.Decode(&list); err != nil {
+		return err
+	}
+	for _, s := range list {
+		prefix, err := netip.ParsePrefix(s)
+		if addr, single := netip.ParseAddr(s); single == nil {
+			prefix, err = addr.Prefix(addr.BitLen())
+		}
+		if err != nil {
+			return fmt.Errorf("line %d: %q is no network such as 10.0.0.0/8", node.Line, s)
+		}
+		*n = append(*n, prefix.Masked())
+	}
+	return nil
 }
 
 // Banks is the registry: a file in the form of banks.yaml, entries given here,
@@ -151,20 +176,15 @@ var roles = []string{"api", "pages", "ops", "sequencer", "relay", "follow", "web
 
 // Runs reports whether this process has a role.
 func (c *Config) Runs(role string) bool {
-	if len(c.Roles) == 0 {
-		return true
-	}
-	for _, r := range c.Roles {
-		if r == role {
-			return true
-		}
-	}
-	return false
+	return len(c.Roles) == 0 || slices.Contains(c.Roles, role)
 }
 
 // SetRoles replaces the roles by a comma-separated list.
 func (c *Config) SetRoles(list string) error {
 	c.Roles = strings.Split(list, ",")
+	for i, r := range c.Roles {
+		c.Roles[i] = strings.TrimSpace(r)
+	}
 	return c.check()
 }
 
@@ -202,15 +222,18 @@ func (c *Config) fill() error {
 func (c *Config) check() error {
 	var errs []error
 	for _, r := range c.Roles {
-		if !strings.Contains(" "+strings.Join(roles, " ")+" ", " "+r+" ") {
+		if !slices.Contains(roles, r) {
 			errs = append(errs, fmt.Errorf("config: roles: there is no role %q (%s)", r, strings.Join(roles, ", ")))
 		}
 	}
 	if (c.HTTP.CertFile == "") != (c.HTTP.KeyFile == "") {
 		errs = append(errs, errors.New("config: http.cert_file and http.key_file go together"))
 	}
-	if !c.Sandbox && !strings.HasPrefix(c.Hub.PublicURL, "https://") && !strings.HasPrefix(c.HTTP.Listen, "127.0.0.1:") {
+	if !c.Sandbox && !strings.HasPrefix(c.Hub.PublicURL, "https://") && !onLoopback(c.HTTP.Listen) {
 		errs = append(errs, errors.New("config: hub.public_url must be https unless the hub listens on loopback or sandbox is set"))
+	}
+	if !c.Sandbox && c.HTTP.CertFile == "" && !onLoopback(c.HTTP.Ops) {
+		errs = append(errs, errors.New("config: http.ops must be on loopback or have a certificate: the operators' token crosses it"))
 	}
 	for i, m := range c.Merchants {
 		if err := CheckMerchant(&m.Merchant); err != nil {
@@ -220,6 +243,13 @@ func (c *Config) check() error {
 	return errors.Join(errs...)
 }
 
+// onLoopback reports whether an address is reached from this machine only.
+func onLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	ip, perr := netip.ParseAddr(host)
+	return err == nil && (host == "localhost" || perr == nil && ip.IsLoopback())
+}
+
 // Secret resolves "file:PATH" and "env:NAME"; anything else stands for itself.
 func Secret(v string) (string, error) {
 	if path, ok := strings.CutPrefix(v, "file:"); ok {
@@ -227,7 +257,11 @@ func Secret(v string) (string, error) {
 		if err != nil {
 			return "", errors.New("a secret's file can't be read: " + filepath.Base(path))
 		}
-		return strings.TrimSpace(string(data)), nil
+		s := strings.TrimSpace(string(data))
+		if s == "" {
+			return "", errors.New("a secret's file is empty: " + filepath.Base(path))
+		}
+		return s, nil
 	}
 	if name, ok := strings.CutPrefix(v, "env:"); ok {
 		s := os.Getenv(name)

@@ -4,11 +4,21 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/rialto-hub/rialto/psd2"
 )
+
+var (
+	hostName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$`)
+	accent   = regexp.MustCompile(`^#[0-9a-fA-F]{6}$`)
+)
+
+// maxReturnURI leaves room for what is added to it in a browser's address.
+const maxReturnURI = 1500
 
 // Scopes a merchant's tokens may have.
 var Scopes = []string{"payments:read", "payments:write", "refunds:write", "payouts:write", "webhooks:write", "reports:read"}
@@ -23,6 +33,18 @@ func CheckMerchant(m *psd2.Merchant) error {
 	}
 	if err := psd2.CheckText("name", m.Name, 70); err != nil || m.Name == "" {
 		say("name must have 1 to 70 characters")
+	}
+	if err := psd2.CheckText("legal_name", m.LegalName, 140); err != nil {
+		say("legal_name must have at most 140 characters")
+	}
+	if m.Website != "" && !hostName.MatchString(m.Website) {
+		say("website must be a host name, without https:// and path")
+	}
+	if m.Accent != "" && !accent.MatchString(m.Accent) {
+		say("accent must look like #1a2b3c")
+	}
+	if m.MaxMinor < 0 {
+		say("max_amount_minor must not be negative")
 	}
 	if len(m.Scopes) == 0 {
 		m.Scopes = []string{"payments:read", "payments:write"}
@@ -42,6 +64,7 @@ func CheckMerchant(m *psd2.Merchant) error {
 	if len(m.Accounts) == 0 {
 		say("at least one payee account is needed")
 	}
+	seen := map[string]bool{}
 	for i := range m.Accounts {
 		a := &m.Accounts[i]
 		iban, err := psd2.ParseIBAN(string(a.IBAN))
@@ -52,6 +75,10 @@ func CheckMerchant(m *psd2.Merchant) error {
 		if !psd2.IsID(psd2.PrefixAccount, a.ID) {
 			say("accounts[%d]: id must look like acc_ and 26 characters", i)
 		}
+		if seen[a.ID] {
+			say("accounts[%d]: the id is used twice", i)
+		}
+		seen[a.ID] = true
 		if a.Name == "" || len(a.Name) > 70 || !psd2.IsEPC(a.Name) {
 			say("accounts[%d]: name must have 1 to 70 characters that every SEPA bank accepts", i)
 		}
@@ -79,7 +106,7 @@ func checkReturnURI(s string) error {
 		}
 	}
 	u, err := url.Parse(s)
-	if err != nil || u.Host == "" || u.Opaque != "" {
+	if err != nil || u.Hostname() == "" || u.Opaque != "" {
 		return errors.New("must be an absolute URI")
 	}
 	host := u.Hostname()
@@ -89,8 +116,15 @@ func checkReturnURI(s string) error {
 		return errors.New("must be https")
 	case u.User != nil || u.Fragment != "" || strings.Contains(s, "#"):
 		return errors.New("must have no user information and no fragment")
-	case strings.HasSuffix(host, "."), strings.Contains(u.Path, "/../"), strings.Contains(u.Path, "/./"):
+	case strings.HasSuffix(host, "."), strings.Contains(u.Path+"/", "/../"), strings.Contains(u.Path+"/", "/./"):
 		return errors.New("must be in its shortest form")
+	case len(s) > maxReturnURI:
+		return fmt.Errorf("must have at most %d characters", maxReturnURI)
+	}
+	if port := u.Port(); port != "" {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return errors.New("has no usable port")
+		}
 	}
 	return nil
 }

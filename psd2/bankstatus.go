@@ -44,6 +44,10 @@ const (
 	SCAExempted  = "exempted"
 )
 
+// SCAUnread stands for a scaStatus that could not be read just now: nobody may
+// conclude from it that the payer did not authorise.
+const SCAUnread = "?"
+
 // ReasonOf maps a bank's reason code (ISO 20022 external status reason) to the
 // reason a merchant is told. The raw code is kept beside it.
 func ReasonOf(code string) FailureReason {

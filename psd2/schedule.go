@@ -10,6 +10,10 @@ var (
 		10 * time.Second, 15 * time.Second, 30 * time.Second, time.Minute, 5 * time.Minute, 15 * time.Minute}
 	pollWhileAway = []time.Duration{20 * time.Second, 40 * time.Second, time.Minute, 2 * time.Minute, 3 * time.Minute,
 		5 * time.Minute, 8 * time.Minute, 12 * time.Minute}
+	// Counted from when the outcome became unknown: a payer who approves just
+	// after the expiry and does not come back must not wait an hour.
+	pollUnknown = []time.Duration{5 * time.Second, 10 * time.Second, 20 * time.Second, 40 * time.Second, time.Minute, 2 * time.Minute,
+		5 * time.Minute, 10 * time.Minute, 20 * time.Minute, 40 * time.Minute}
 )
 
 // Watches are how long a payment is still looked at after its last change:
@@ -31,7 +35,7 @@ func (p *Payment) NextStep(submitTimeout time.Duration) (time.Time, bool) {
 	case a != nil && a.State == AttemptSubmitting:
 		return a.StartedAt.Add(submitTimeout), true
 	case a != nil && p.State == StateOutcomeUnknown:
-		return nextPoll(pollAfterReturn, anchor(p, a), a.AskedAt, watchUnknown)
+		return nextPoll(pollUnknown, p.UpdatedAt, a.AskedAt, watchUnknown)
 	case a != nil && a.ReturnedAt == nil && a.State == AttemptAuthorizing:
 		next, ok := nextPoll(pollWhileAway, *a.AtRiskAt, a.AskedAt, watchUnknown)
 		if end := p.decisiveMoment(a); ok && end.Before(next) && (a.AskedAt == nil || a.AskedAt.Before(end)) {
@@ -48,8 +52,12 @@ func (p *Payment) NextStep(submitTimeout time.Duration) (time.Time, bool) {
 		if l := p.leading(); l != nil {
 			return nextPoll(pollAfterReturn, *p.ExecutedAt, l.AskedAt, watchExecuted)
 		}
+	case p.State == StateSettled && p.SourceID == "": // who paid could not be read: no refund could find him
+		if l := p.leading(); l != nil {
+			return nextPoll(pollAfterReturn, *p.SettledAt, l.AskedAt, watchExecuted)
+		}
 	case p.State == StateFailed:
-		if l := p.Last(); l != nil && l.State == AttemptAbandoned && l.AtRiskAt != nil {
+		if l := p.Last(); l != nil && l.State == AttemptAbandoned && l.AtRiskAt != nil && StandingOf(l.BankStatus) < StandingRefused {
 			return nextPoll([]time.Duration{time.Hour, 6 * time.Hour}, *p.FailedAt, l.AskedAt, watchFailed)
 		}
 	}
@@ -79,10 +87,15 @@ func (p *Payment) decisiveMoment(a *Attempt) time.Time {
 	return end
 }
 
-// leading is the attempt that carries the payment's outcome.
+// leading is the attempt that carries the outcome of a payment whose money
+// moved.
 func (p *Payment) leading() *Attempt {
+	want := AttemptExecuted
+	if p.State == StateSettled {
+		want = AttemptSettled
+	}
 	for i := range p.Attempts {
-		if s := p.Attempts[i].State; s == AttemptExecuted || s == AttemptSettled {
+		if p.Attempts[i].State == want {
 			return &p.Attempts[i]
 		}
 	}

@@ -78,11 +78,17 @@ const (
 // Create finishes a new payment: first state, first event.
 func (p *Payment) Create(now time.Time) {
 	p.State, p.CreatedAt, p.UpdatedAt = StateAuthorizationRequired, now, now
-	p.PayerCheck = PayerUnknown
+	p.forgetSource()
+	p.emit(EventCreated, now)
+}
+
+// forgetSource drops what an attempt told of its payer: the next one may pay
+// from another person's account.
+func (p *Payment) forgetSource() {
+	p.Personal.Source, p.SourceID, p.PayerCheck = Party{}, "", PayerUnknown
 	if p.PayerPolicy == PayerOff {
 		p.PayerCheck = PayerWaived
 	}
-	p.emit(EventCreated, now)
 }
 
 // BeginAttempt commits the intent to ask a bank. It refuses a second open
@@ -114,16 +120,26 @@ func (p *Payment) mustBeOpenForPayer(now time.Time) error {
 
 // Initiated records the bank's answer to the initiation. From here on the
 // payer may hold the bank's link, so money is at risk. It is refused when the
-// attempt was given up meanwhile: then nobody may get the link.
+// attempt was given up meanwhile: then nobody may get the link. An attempt at
+// risk is never given up; a very late answer to it says how to ask for it.
 func (p *Payment) Initiated(attemptID, approach, redirectURL string, adapter []byte, now time.Time) error {
 	a := p.Attempt(attemptID)
+	if a != nil && a.State == AttemptUnknown && p.Personal.Attempts[attemptID].Adapter == nil {
+		p.setPersonal(attemptID, func(ap *AttemptPersonal) { ap.Adapter = adapter })
+		a.Approach, p.UpdatedAt = approach, now
+		return nil
+	}
 	if a == nil || a.State != AttemptSubmitting {
 		return Fail(CodeConflict, "attempt_closed", "the attempt is no longer under way")
 	}
 	p.setPersonal(attemptID, func(ap *AttemptPersonal) { ap.Adapter, ap.RedirectURL = adapter, redirectURL })
 	a.Approach = approach
-	if p.CancelledBy != "" && !a.RiskAtOnce { // cancelled while the call was under way: nobody has the link yet
-		p.endAttempt(a, AttemptAbandoned, p.CancelledBy, "", now)
+	if over := p.CancelledBy != "" || !now.Before(p.ExpiresAt) || p.paidByOther(a); over && !a.RiskAtOnce { // nobody has the link yet, and nobody gets it
+		why := p.CancelledBy
+		if why == "" {
+			why = ReasonExpired
+		}
+		p.endAttempt(a, AttemptAbandoned, why, "", now)
 		return nil
 	}
 	a.State = AttemptAuthorizing
@@ -163,6 +179,7 @@ func (p *Payment) InitiationLost(attemptID string, now time.Time) error {
 		return Fail(CodeConflict, "attempt_closed", "the attempt is no longer under way")
 	}
 	if a.AtRiskAt != nil {
+		a.AskedAt = &now // the call was the question
 		p.toUnknown(a, now)
 		return nil
 	}
@@ -185,6 +202,9 @@ type Report struct {
 	SCAStatus  string // raw scaStatus, if known
 	ReasonCode string // raw reason of a refusal, if given
 	Payer      Party  // the paying account and its holder, as far as the bank says
+	// AskedAt is when the bank was asked; zero: just now. What it said may be as
+	// old as that.
+	AskedAt time.Time
 }
 
 // Report applies a bank's answer. It never goes back: an answer that
@@ -197,19 +217,15 @@ func (p *Payment) Report(attemptID string, r Report, now time.Time) (understood 
 		return true
 	}
 	standing := StandingOf(r.Status)
-	a.AskedAt, a.AnsweredAt, a.BankStatus = &now, &now, r.Status
+	asked := r.AskedAt
+	if asked.IsZero() {
+		asked = now
+	}
+	a.AskedAt, a.AnsweredAt, a.BankStatus = &asked, &now, r.Status
 	if r.SCAStatus != "" {
 		a.SCAStatus = r.SCAStatus
 	}
-	if r.Payer.IBAN != "" {
-		p.Personal.Source.IBAN = r.Payer.IBAN
-	}
-	if r.Payer.Name != "" {
-		p.Personal.Source.Name = r.Payer.Name
-	}
 	switch standing {
-	case StandingKeep:
-		return false
 	case StandingPending:
 		p.reportPending(a, now)
 	case StandingAuthorized, StandingExecuted, StandingSettled:
@@ -217,7 +233,19 @@ func (p *Payment) Report(attemptID string, r Report, now time.Time) (understood 
 	case StandingRefused, StandingCanceled:
 		p.reportEnd(a, standing, r, now)
 	}
-	return true
+	if (a.State.open() || a.State == AttemptExecuted || a.State == AttemptSettled) && !p.paidByOther(a) {
+		p.noteSource(r.Payer)
+	}
+	return standing != StandingKeep
+}
+
+func (p *Payment) noteSource(payer Party) {
+	if payer.IBAN != "" {
+		p.Personal.Source.IBAN = payer.IBAN
+	}
+	if payer.Name != "" {
+		p.Personal.Source.Name = payer.Name
+	}
 }
 
 func (p *Payment) reportPending(a *Attempt, now time.Time) {
@@ -227,7 +255,9 @@ func (p *Payment) reportPending(a *Attempt, now time.Time) {
 			p.endAttempt(a, AttemptRefused, ReasonAuthenticationFailed, "", now)
 		}
 	case AttemptUnknown: // known again, unless only an end could still settle it
-		if p.CancelledBy == "" && now.Before(p.ExpiresAt) {
+		if p.AuthorizedAt != nil {
+			a.Odd++ // it was further once
+		} else if p.CancelledBy == "" && now.Before(p.ExpiresAt) && !p.paidByOther(a) {
 			a.State, p.State, p.UpdatedAt = AttemptAuthorizing, StateAuthorizing, now
 		}
 	case AttemptSubmitting, AttemptRefused, AttemptCanceled, AttemptAbandoned:
@@ -244,13 +274,18 @@ func (p *Payment) advance(a *Attempt, to Standing, now time.Time) {
 		a.Odd++ // an order we gave up, alive again: watched, but only executed money counts
 		return
 	}
-	if !a.State.open() && a.State != AttemptExecuted && a.State != AttemptSettled {
-		if p.paidByOther(a) {
-			a.Odd++ // a second attempt has paid: an operator must see it, the payment cannot say it
+	if a.State != AttemptExecuted && a.State != AttemptSettled && p.paidByOther(a) {
+		a.Odd++ // a second attempt pays: an operator must see it, the payment cannot say it
+		if to >= StandingExecuted {
 			a.State = attemptStanding(to)
-			return
 		}
+		return
+	}
+	if !a.State.open() && a.State != AttemptExecuted && a.State != AttemptSettled {
 		p.reopen(a)
+	}
+	if a.State == AttemptUnknown && to == StandingAuthorized && p.AuthorizedAt != nil {
+		return // that much was known; only an end settles it
 	}
 	if a.AtRiskAt == nil {
 		a.AtRiskAt = &now
@@ -274,10 +309,10 @@ func (p *Payment) advance(a *Attempt, to Standing, now time.Time) {
 			continue
 		}
 		a.State, p.State = s.attempt, s.state
-		if *s.at == nil || p.State == StateAuthorized {
+		if *s.at == nil { // told already, when an unknown outcome was authorized before
 			*s.at = &now
+			p.emit(s.event, now)
 		}
-		p.emit(s.event, now)
 	}
 	if to < standingOfAttempt(a.State) {
 		a.Odd++
@@ -291,6 +326,7 @@ func (p *Payment) advance(a *Attempt, to Standing, now time.Time) {
 // executed an order we thought dead. Money that moved is never shown as failed.
 func (p *Payment) reopen(a *Attempt) {
 	p.FailedAt, p.Failure, p.FailureStage, p.BankCode = nil, "", "", ""
+	p.forgetSource()
 	a.Failure, a.EndedAt = "", nil
 	a.State = AttemptAuthorizing
 	for i := range p.Attempts { // a younger attempt that is still open stays watched, but no longer leads
@@ -353,9 +389,11 @@ func (p *Payment) reportEnd(a *Attempt, s Standing, r Report, now time.Time) {
 func (p *Payment) endAttempt(a *Attempt, s AttemptState, why FailureReason, code string, now time.Time) {
 	stage := p.State
 	a.State, a.Failure, a.BankReason, a.EndedAt = s, why, code, &now
-	switch {
-	case p.paidByOther(a):
+	if p.paidByOther(a) {
 		return // the other attempt leads
+	}
+	p.forgetSource()
+	switch {
 	case p.CancelledBy != "":
 		p.fail(stage, p.CancelledBy, code, now)
 	case !now.Before(p.ExpiresAt):
@@ -378,7 +416,11 @@ func (p *Payment) toUnknown(a *Attempt, now time.Time) {
 	if a.State == AttemptUnknown {
 		return
 	}
-	a.State, p.State = AttemptUnknown, StateOutcomeUnknown
+	a.State = AttemptUnknown
+	if p.paidByOther(a) {
+		return // the other attempt leads
+	}
+	p.State = StateOutcomeUnknown
 	p.emit(EventOutcomeUnknown, now)
 }
 
@@ -399,6 +441,17 @@ func (p *Payment) Silent(attemptID string, patience time.Duration, now time.Time
 		since = p.AuthorizedAt
 	}
 	if since != nil && now.Sub(*since) >= patience {
+		p.toUnknown(a, now)
+	}
+}
+
+// Overdue makes an order unknown that the bank accepted and still reports as
+// under way after patience: an instant transfer is confirmed within ten
+// seconds or its outcome is open (Reg. 260/2012 Art. 5a), and a late
+// confirmation is believed whenever it comes. Call it after Report.
+func (p *Payment) Overdue(attemptID string, patience time.Duration, now time.Time) {
+	a := p.Attempt(attemptID)
+	if a != nil && a.State == AttemptAuthorized && p.AuthorizedAt != nil && now.Sub(*p.AuthorizedAt) >= patience {
 		p.toUnknown(a, now)
 	}
 }
@@ -435,14 +488,14 @@ func (p *Payment) Cancel(by FailureReason, now time.Time) (askBank bool, err err
 func (p *Payment) Lapse(submitTimeout time.Duration, now time.Time) {
 	a := p.Open()
 	switch {
+	case a != nil && a.State == AttemptSubmitting:
+		if now.Sub(a.StartedAt) >= submitTimeout {
+			_ = p.InitiationLost(a.ID, now) // cannot fail: the attempt is submitting
+		}
 	case p.State.Final() || p.State.MoneyMoved():
 	case a == nil:
 		if !now.Before(p.ExpiresAt) {
 			p.fail(p.State, ReasonExpired, "", now)
-		}
-	case a.State == AttemptSubmitting:
-		if now.Sub(a.StartedAt) >= submitTimeout {
-			_ = p.InitiationLost(a.ID, now) // cannot fail: the attempt is submitting
 		}
 	case a.State == AttemptAuthorizing || a.State == AttemptUnknown:
 		p.lapseAtRisk(a, now)
@@ -456,9 +509,9 @@ func (p *Payment) lapseAtRisk(a *Attempt, now time.Time) {
 	}
 	lapse, known := a.LapsesAt()
 	switch {
-	case known && now.Before(lapse):
+	case known && (now.Before(lapse) || a.AskedAt == nil || a.AskedAt.Before(lapse)):
 		return // soon decided: do not cry unknown for every abandoned checkout
-	case known && a.AnsweredAt != nil && !a.AnsweredAt.Before(lapse) && a.unused():
+	case known && a.AnsweredAt != nil && !a.AnsweredAt.Before(*a.AskedAt) && a.unused():
 		p.endAttempt(a, AttemptAbandoned, ReasonExpired, "", now)
 	default:
 		p.toUnknown(a, now)
@@ -467,7 +520,7 @@ func (p *Payment) lapseAtRisk(a *Attempt, now time.Time) {
 
 // unused reports whether the bank last said that nobody authorised the order.
 func (a *Attempt) unused() bool {
-	return a.BankStatus == "RCVD" && a.SCAStatus != SCAFinalised && a.SCAStatus != SCAExempted
+	return a.BankStatus == "RCVD" && a.SCAStatus != SCAFinalised && a.SCAStatus != SCAExempted && a.SCAStatus != SCAUnread
 }
 
 // LapsesAt is when the bank's redirect dies, if its profile says.

@@ -412,3 +412,36 @@ func TestReasonCodesAreNeverEmpty(t *testing.T) {
 		}
 	}
 }
+
+// TestNobodyGetsALinkOncePaid: money of an attempt we had given up is found
+// while another bank is being asked. That bank's link is handed out to nobody,
+// and an unanswered initiation still ends.
+func TestNobodyGetsALinkOncePaid(t *testing.T) {
+	paidMeanwhile := func(risk bool) *Payment {
+		p := testPayment(PayerOff)
+		for _, id := range []string{"a", "b"} {
+			if err := p.BeginAttempt(Attempt{ID: id, RiskAtOnce: risk && id == "b"}, PSU{}, t0); err != nil {
+				t.Fatal(err)
+			}
+			if id == "a" {
+				if err := p.InitiationLost("a", t0); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		p.Report("a", Report{Status: "ACSC"}, t0)
+		return p
+	}
+	p := paidMeanwhile(false)
+	if err := p.Initiated("b", "redirect", "https://bank", nil, t0); err != nil || p.Attempts[1].State != AttemptAbandoned || p.State != StateExecuted {
+		t.Errorf("%v: attempt %s, payment %s", err, p.Attempts[1].State, p.State)
+	}
+	for risk, want := range map[bool]AttemptState{false: AttemptAbandoned, true: AttemptUnknown} {
+		p := paidMeanwhile(risk)
+		later := t0.Add(time.Minute)
+		p.Lapse(time.Minute, later)
+		if p.Attempts[1].State != want || p.State != StateExecuted {
+			t.Errorf("lost: attempt %s, want %s; payment %s", p.Attempts[1].State, want, p.State)
+		}
+	}
+}

@@ -288,6 +288,7 @@ func (b *Bank) redirect(href string) (string, bool) {
 	if !b.p.mayVisit(u) || !slices.Contains(b.p.origins, origin(u)) {
 		return "", false
 	}
+	u.Host = strings.TrimPrefix(origin(u), u.Scheme+"://") // as the profile writes it, for who compares again
 	return u.String(), true
 }
 
@@ -316,11 +317,12 @@ func (b *Bank) Status(ctx context.Context, r banks.Ref) (banks.Status, error) {
 	executed := standing == psd2.StandingExecuted || standing == psd2.StandingSettled
 	undecided := !executed && standing != psd2.StandingCanceled && !isReason(out.Reason)
 	if st.SCA != "" && (undecided && out.SCA == "" || executed && b.p.nameInAuthorisation) {
-		if a, failure := b.get(ctx, "sca status", st.SCA, r, "sca"); failure == nil {
-			answers["authorisation"] = a
-			if s := a.code("scaStatus"); s != "" {
-				out.SCA = s
-			}
+		a, failure := b.get(ctx, "sca status", st.SCA, r, "sca")
+		answers["authorisation"] = a
+		if s := a.code("scaStatus"); s != "" {
+			out.SCA = s
+		} else if undecided && failure != nil && (failure.Kind == banks.Uncertain || failure.Kind == banks.Unavailable) {
+			out.SCA = psd2.SCAUnread
 		}
 	}
 	if executed {

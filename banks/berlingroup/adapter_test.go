@@ -246,7 +246,7 @@ func TestStatusGathersWhatTheBankSays(t *testing.T) {
 		"status carries sca": {status: `{"transactionStatus":"PDNG","scaStatus":"started"}`,
 			want: banks.Status{Transaction: "PDNG", SCA: "started"}, requests: 1},
 		"sca not to be had": {status: `{"transactionStatus":"RCVD"}`, sca: `<html>`,
-			want: banks.Status{Transaction: "RCVD"}, requests: 2},
+			want: banks.Status{Transaction: "RCVD", SCA: psd2.SCAUnread}, requests: 2},
 		"alias": {status: `{"transactionStatus":"ACTV"}`, sca: `{"scaStatus":"finalised"}`, change: func(c *Config) { c.StatusAliases = map[string]string{"ACTV": "ACTC"} },
 			want: banks.Status{Transaction: "ACTC", SCA: "finalised"}, requests: 2},
 		"unknown code": {status: `{"transactionStatus":"WXYZ"}`, sca: `{}`, want: banks.Status{Transaction: "WXYZ"}, requests: 2},

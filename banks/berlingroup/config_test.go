@@ -215,6 +215,25 @@ func write(t *testing.T, dir string, c tls.Certificate) (cert, key string) {
 	return cert, key
 }
 
+// TestRedirectIsWrittenAsTheProfileWritesOrigins: the page compares origins
+// again before it sends the payer away, and must find the same one.
+func TestRedirectIsWrittenAsTheProfileWritesOrigins(t *testing.T) { // C36
+	b, err := New("b", Config{BaseURL: "https://api.bank.example/psd2", RedirectOrigins: []string{"https://login.bank.example", "https://sca.bank.example:8443"}}, banks.Deps{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for href, want := range map[string]string{
+		"https://login.bank.example/a?b=c":     "https://login.bank.example/a?b=c",
+		"https://login.bank.example:443/a?b=c": "https://login.bank.example/a?b=c",
+		"https://LOGIN.Bank.example/a":         "https://login.bank.example/a",
+		"https://sca.bank.example:8443/x":      "https://sca.bank.example:8443/x",
+	} {
+		if got, ok := b.redirect(href); !ok || got != want {
+			t.Errorf("%s: %q %v, want %q", href, got, ok, want)
+		}
+	}
+}
+
 // FuzzAnswers: no answer makes the reader panic, and none lets a payer out.
 func FuzzAnswers(f *testing.F) {
 	f.Add([]byte(`{"transactionStatus":"RCVD","paymentId":"1","_links":{"scaRedirect":{"href":"https://login.bank.example/x"}}}`))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"sync"
 	"time"
 
@@ -113,6 +114,9 @@ func Open(ctx context.Context, c Config, o Options) (*Bus, error) {
 	}
 	if err != nil {
 		b.Close()
+		if _, parsed := errors.AsType[*url.Error](err); parsed {
+			return nil, errors.New("bus: nats.url is not a list of NATS URLs") // the cause quotes it, with its password
+		}
 		return nil, fmt.Errorf("bus: connect: %w", err)
 	}
 	return b, nil

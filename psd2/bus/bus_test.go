@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -111,6 +112,19 @@ func TestEveryPositionReachesTheFollowerAndTheCursorFollowsTheAcks(t *testing.T)
 			t.Fatalf("the cursor is at %d, want 3", got)
 		}
 	})
+}
+
+func TestBadAddressIsNotQuotedWithItsPassword(t *testing.T) { // C39
+	for _, address := range []string{"nats://user:s3cret@host:port", "nats://user:s3cr%zet@host:4222"} {
+		b, err := bus.Open(t.Context(), bus.Config{URL: address}, bus.Options{})
+		if err == nil {
+			b.Close()
+			t.Fatalf("%s was accepted", address)
+		}
+		if strings.Contains(err.Error(), "s3cr") || !strings.Contains(err.Error(), "nats.url") {
+			t.Errorf("the error is %q", err)
+		}
+	}
 }
 
 func TestIdleRelayDoesNotTakeTheLease(t *testing.T) {

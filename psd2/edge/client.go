@@ -17,7 +17,8 @@ func (e *Edge) client(r *http.Request) (addr netip.Addr, port string, trusted bo
 		return addr, port, false
 	}
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-	for i := len(hops) - 1; i >= 0 && len(hops) <= maxHops; i-- {
+	hops = hops[max(0, len(hops)-maxHops):] // what stands further left a stranger wrote
+	for i := len(hops) - 1; i >= 0; i-- {
 		hop, hopPort := parseHop(strings.TrimSpace(hops[i]))
 		if !hop.IsValid() {
 			break

@@ -37,11 +37,14 @@ func (h *Hub) Authorise(ctx context.Context, paymentID, bankID, nonce string, ps
 	began := time.Now()
 	answer, callErr := bank.Initiate(call, h.order(p, attempt, psu, psd2.TraceOf(ctx)))
 	h.observe(entry.ID, "initiate", callErr, time.Since(began))
-	p, err = h.answered(call, p.ID, attempt, answer, callErr)
+	p, err = h.answered(context.WithoutCancel(ctx), p.ID, attempt, answer, callErr) // the call's own time may be used up
 	if err != nil {
 		return nil, "", err
 	}
-	if a := p.Attempt(attempt.ID); a.State == psd2.AttemptAuthorizing {
+	if p, err = h.afterInitiation(ctx, p, attempt.ID); err != nil {
+		return nil, "", err
+	}
+	if a := p.Attempt(attempt.ID); a.State == psd2.AttemptAuthorizing && p.CancelledBy == "" && !p.State.MoneyMoved() {
 		redirectURL = p.Personal.Attempts[a.ID].RedirectURL
 	}
 	h.counted(p)
@@ -108,10 +111,29 @@ func (h *Hub) accepted(p *psd2.Payment, attemptID string, answer banks.Initiatio
 	if err := p.Initiated(attemptID, string(answer.Approach), answer.RedirectURL, answer.State, now); err != nil {
 		return err
 	}
-	if psd2.StandingOf(answer.Status) > psd2.StandingPending { // refused at once, or exempted from SCA and already on its way
+	switch standing := psd2.StandingOf(answer.Status); {
+	case standing == psd2.StandingRefused || standing == psd2.StandingCanceled:
 		p.Report(attemptID, psd2.Report{Status: answer.Status}, now)
+	case answer.RedirectURL == "" && answer.Approach == banks.Redirect:
+		p.Returned(attemptID, now) // the bank wants nothing of the payer, so he is not away
 	}
 	return nil
+}
+
+// afterInitiation does what cannot wait for Step. An order cancelled while the
+// bank was being asked is withdrawn. One that the bank exempted from SCA may
+// have been executed already; only a status answer says so and who paid.
+func (h *Hub) afterInitiation(ctx context.Context, p *psd2.Payment, attemptID string) (*psd2.Payment, error) {
+	a := p.Open()
+	switch {
+	case a == nil || a.ID != attemptID || a.State != psd2.AttemptAuthorizing:
+		return p, nil
+	case p.CancelledBy != "" || p.State.MoneyMoved():
+		return h.withdraw(ctx, p, a)
+	case a.ReturnedAt != nil:
+		return h.look(ctx, p, nil)
+	}
+	return p, nil
 }
 
 // observe feeds health, metrics and the log with the outcome of a bank call.

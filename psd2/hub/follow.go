@@ -25,11 +25,11 @@ func (h *Hub) Returned(ctx context.Context, attemptID string) (*psd2.Payment, er
 	if err != nil {
 		return nil, err
 	}
-	a := p.Attempt(attemptID)
-	if a.ReturnedAt != nil && !h.mayAsk(a) {
-		return p, nil // a replayed callback
+	news := p.Open() == p.Attempt(attemptID) && p.Open().ReturnedAt == nil
+	if a := watched(p); !news && (a == nil || !h.mayAsk(a)) {
+		return p, nil // a replayed callback, or one that comes after the end
 	}
-	return h.look(ctx, p, func(p *psd2.Payment, now time.Time) { p.Returned(attemptID, now) })
+	return h.lookOnce(ctx, p, func(p *psd2.Payment, now time.Time) { p.Returned(attemptID, now) })
 }
 
 // Refresh asks the bank about a payment, unless it was asked a moment ago.
@@ -41,7 +41,24 @@ func (h *Hub) Refresh(ctx context.Context, paymentID string) (*psd2.Payment, err
 	if a := watched(p); a == nil || !h.mayAsk(a) {
 		return p, nil
 	}
-	return h.look(ctx, p, nil)
+	return h.lookOnce(ctx, p, nil)
+}
+
+// lookOnce is look for pages: however often they are loaded while the bank
+// takes its time, this process asks it once. Who comes meanwhile sees what is
+// known.
+func (h *Hub) lookOnce(ctx context.Context, p *psd2.Payment, first func(*psd2.Payment, time.Time)) (*psd2.Payment, error) {
+	if _, busy := h.asking.LoadOrStore(p.ID, nil); !busy {
+		defer h.asking.Delete(p.ID)
+		return h.look(ctx, p, first)
+	}
+	if first == nil {
+		return p, nil
+	}
+	return h.store.UpdatePayment(ctx, p.ID, func(p *psd2.Payment) error {
+		first(p, h.store.Now())
+		return nil
+	})
 }
 
 func (h *Hub) mayAsk(a *psd2.Attempt) bool {
@@ -53,8 +70,15 @@ func watched(p *psd2.Payment) *psd2.Attempt {
 	if a := p.Open(); a != nil {
 		return a
 	}
+	paying := psd2.AttemptExecuted
+	if p.State == psd2.StateSettled {
+		if p.SourceID != "" {
+			return nil
+		}
+		paying = psd2.AttemptSettled // all that is missing is who paid
+	}
 	for i := range p.Attempts {
-		if a := &p.Attempts[i]; a.State == psd2.AttemptExecuted || a.State == psd2.AttemptSettled {
+		if a := &p.Attempts[i]; a.State == paying {
 			return a
 		}
 	}
@@ -70,8 +94,8 @@ func watched(p *psd2.Payment) *psd2.Attempt {
 func (h *Hub) look(ctx context.Context, p *psd2.Payment, first func(*psd2.Payment, time.Time)) (*psd2.Payment, error) {
 	a := watched(p)
 	var status banks.Status
-	asked, err := false, error(nil)
-	if a != nil && a.State != psd2.AttemptSubmitting && !p.State.Final() || a != nil && a.State == psd2.AttemptAbandoned {
+	began, asked, err := h.store.Now(), false, error(nil)
+	if a != nil && a.State != psd2.AttemptSubmitting {
 		asked = true
 		status, err = h.ask(ctx, p, a)
 	}
@@ -81,8 +105,8 @@ func (h *Hub) look(ctx context.Context, p *psd2.Payment, first func(*psd2.Paymen
 		if first != nil {
 			first(p, now)
 		}
-		if asked {
-			h.apply(p, a.ID, status, err, now)
+		if asked && !overtaken(p.Attempt(a.ID), status, err, began) {
+			h.apply(p, a.ID, status, err, began, now)
 		}
 		p.Lapse(h.cfg.SubmitTimeout(), now)
 		return nil
@@ -94,6 +118,13 @@ func (h *Hub) look(ctx context.Context, p *psd2.Payment, first func(*psd2.Paymen
 		h.counted(p)
 	}
 	return p, nil
+}
+
+// overtaken reports whether somebody else got an answer while we were asking,
+// and ours, perhaps the older one, adds nothing to it. Applied, it would look
+// like silence or like a bank that contradicts itself.
+func overtaken(a *psd2.Attempt, s banks.Status, err error, began time.Time) bool {
+	return a.AnsweredAt != nil && a.AnsweredAt.After(began) && (err != nil || psd2.StandingOf(s.Transaction) <= psd2.StandingAuthorized)
 }
 
 func (h *Hub) ask(ctx context.Context, p *psd2.Payment, a *psd2.Attempt) (banks.Status, error) {
@@ -118,14 +149,14 @@ func (h *Hub) ref(ctx context.Context, p *psd2.Payment, a *psd2.Attempt) banks.R
 	}
 }
 
-func (h *Hub) apply(p *psd2.Payment, attemptID string, s banks.Status, err error, now time.Time) {
+func (h *Hub) apply(p *psd2.Payment, attemptID string, s banks.Status, err error, asked, now time.Time) {
 	if err != nil {
 		p.Silent(attemptID, h.cfg.Patience, now)
 		return
 	}
 	a := p.Attempt(attemptID)
 	odd := a.Odd
-	report := psd2.Report{Status: s.Transaction, SCAStatus: s.SCA, ReasonCode: s.Reason, Payer: s.Payer}
+	report := psd2.Report{Status: s.Transaction, SCAStatus: s.SCA, ReasonCode: s.Reason, Payer: s.Payer, AskedAt: asked}
 	if !p.Report(attemptID, report, now) {
 		h.metrics.unknown.WithLabelValues(a.BankID, code(s.Transaction)).Inc()
 	}
@@ -133,6 +164,7 @@ func (h *Hub) apply(p *psd2.Payment, attemptID string, s banks.Status, err error
 		h.metrics.odd.WithLabelValues(a.BankID).Inc()
 		h.log.Error("bank contradicts itself", "bank", a.BankID, "payment", p.ID, "attempt", a.ID, "status", code(s.Transaction))
 	}
+	p.Overdue(attemptID, h.cfg.Patience, now)
 	p.JudgePayer(h.sourceID(p.MerchantID), SameHolder, now)
 }
 
@@ -172,19 +204,22 @@ func (h *Hub) cancel(ctx context.Context, paymentID string, by psd2.FailureReaso
 		h.counted(p)
 		return p, nil
 	}
-	a := p.Open()
-	if done := h.cancelAtBank(ctx, p, a); done {
-		p, err = h.store.UpdatePayment(context.WithoutCancel(ctx), p.ID, func(p *psd2.Payment) error {
-			p.Report(a.ID, psd2.Report{Status: "CANC"}, h.store.Now())
-			return nil
-		})
-	} else {
-		p, err = h.look(ctx, p, nil) // it may have been executed meanwhile; else Lapse makes it unknown
-	}
-	if err == nil {
+	if p, err = h.withdraw(ctx, p, p.Open()); err == nil {
 		h.counted(p)
 	}
 	return p, err
+}
+
+// withdraw asks the bank to cancel an order that somebody no longer wants, and
+// commits what comes of it.
+func (h *Hub) withdraw(ctx context.Context, p *psd2.Payment, a *psd2.Attempt) (*psd2.Payment, error) {
+	if !h.cancelAtBank(ctx, p, a) {
+		return h.look(ctx, p, nil) // it may have been executed meanwhile; else Lapse makes it unknown
+	}
+	return h.store.UpdatePayment(context.WithoutCancel(ctx), p.ID, func(p *psd2.Payment) error {
+		p.Report(a.ID, psd2.Report{Status: "CANC"}, h.store.Now())
+		return nil
+	})
 }
 
 func (h *Hub) cancelAtBank(ctx context.Context, p *psd2.Payment, a *psd2.Attempt) bool {
@@ -205,6 +240,7 @@ const (
 	followLease = "follow"
 	followTTL   = time.Minute
 	followBatch = 64
+	trouble     = time.Minute // how long a payment is left alone that cannot be looked at
 	followers   = 8
 )
 
@@ -250,6 +286,9 @@ func (h *Hub) lookAll(ctx context.Context, ids []string) error {
 			p, err := h.store.Payment(ctx, id)
 			if err == nil {
 				_, err = h.look(ctx, p, nil)
+			}
+			if err != nil { // or the longest due would keep all others from their turn
+				err = errors.Join(err, h.store.Postpone(ctx, id, h.store.Now().Add(trouble)))
 			}
 			errs[i] = err
 		})

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"io"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -23,8 +24,9 @@ type Config struct {
 	ExpireAfter time.Duration `yaml:"expire_after"`
 	// BankTimeout bounds one call to a bank (default 20 s).
 	BankTimeout time.Duration `yaml:"bank_timeout"`
-	// Patience is how long after the payer's return a silent bank is waited
-	// for before the outcome counts as unknown. Default 12 s: the ten of
+	// Patience is how long a bank is waited for before the outcome counts as
+	// unknown: for any answer after the payer's return, and for the
+	// confirmation of an order it has accepted. Default 12 s: the ten of
 	// Reg. (EU) 2024/886 and two for the way.
 	Patience time.Duration `yaml:"patience"`
 }
@@ -68,6 +70,7 @@ type Hub struct {
 	metrics metrics
 	holder  string
 	wake    chan struct{}
+	asking  sync.Map // ids of payments whose banks are being asked for a page
 }
 
 // New makes a hub.

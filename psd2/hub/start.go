@@ -94,7 +94,7 @@ func checkPlayer(m *psd2.Merchant, p psd2.Player) error {
 	if err := psd2.CheckText("player.name", p.Name, 140); err != nil {
 		return err
 	}
-	if p.Name == "" && m.PayerPolicy == psd2.PayerRequired {
+	if len(words(p.Name)) == 0 && (p.Name != "" || policyOf(m) == psd2.PayerRequired) {
 		return psd2.Invalid("player.name", "player_name_missing", "the player's name is needed to check that the account is his own")
 	}
 	if p.DateOfBirth != "" {
@@ -119,6 +119,14 @@ func checkPlayer(m *psd2.Merchant, p psd2.Player) error {
 	return nil
 }
 
+// policyOf is the merchant's policy; the careful one when he has none.
+func policyOf(m *psd2.Merchant) psd2.Policy {
+	if m.PayerPolicy == "" {
+		return psd2.PayerRequired
+	}
+	return m.PayerPolicy
+}
+
 // StartIn creates the payment in the caller's transaction, the one that also
 // keeps the Idempotency-Key. hostedURL is where the payer goes; its token is
 // in no database, only its hash.
@@ -127,16 +135,12 @@ func (h *Hub) StartIn(tx *store.Tx, m *psd2.Merchant, r StartRequest) (p *psd2.P
 		return nil, "", err
 	}
 	account, _ := m.Account(r.PayeeAccountID)
-	policy := m.PayerPolicy
-	if policy == "" {
-		policy = psd2.PayerRequired
-	}
 	token := h.secret()
 	p = &psd2.Payment{
 		ID: psd2.NewID(psd2.PrefixPayment, tx.Now, h.random), MerchantID: m.ID,
 		PersonID: h.store.PersonID(m.ID, r.Player.Reference),
 		Amount:   r.Amount, PayeeAccountID: account.ID, ReturnURI: r.ReturnURI, BankID: r.BankID, Locale: r.Locale,
-		ExpiresAt: tx.Now.Add(h.cfg.ExpireAfter), PayerPolicy: policy, LinkHash: hash(token),
+		ExpiresAt: tx.Now.Add(h.cfg.ExpireAfter), PayerPolicy: policyOf(m), LinkHash: hash(token),
 		Personal: psd2.Personal{
 			Reference: r.Reference, Player: r.Player, State: r.State, Metadata: r.Metadata, DeviceID: r.DeviceID,
 			Payee: psd2.Party{Name: account.Name, IBAN: account.IBAN, BIC: account.BIC},

@@ -322,6 +322,15 @@ func (db *DB) CountUnknown(ctx context.Context, limit int) (n int, err error) {
 	return n, nil
 }
 
+// Postpone puts off the next look at a payment that could not be looked at,
+// e.g. because its person was erased. It leaves the payment itself alone.
+func (db *DB) Postpone(ctx context.Context, id string, until time.Time) error {
+	return db.Tx(ctx, func(tx *Tx) error {
+		_, err := tx.Exec(`UPDATE payments SET next_step_at = ? WHERE id = ? AND next_step_at <= ?`, until.UnixMicro(), id, tx.Now.UnixMicro())
+		return err
+	})
+}
+
 // Due lists payments that background work should look at, longest due first,
 // and the time of the first that is not due yet (zero: none).
 func (db *DB) Due(ctx context.Context, now time.Time, limit int) (ids []string, next time.Time, err error) {
