@@ -241,7 +241,10 @@ const (
 	followTTL   = time.Minute
 	followBatch = 64
 	trouble     = time.Minute // how long a payment is left alone that cannot be looked at
-	followers   = 8
+	followers   = 32
+
+	followersPerBank = 8
+	followLinger     = 2 * time.Second // how long Step waits for slow banks
 )
 
 // Step looks at a bounded number of payments that are due. One process at a
@@ -266,33 +269,84 @@ func (h *Hub) Step(ctx context.Context, now time.Time) (time.Time, error) {
 	if err != nil || !held {
 		return idle, err
 	}
-	if err := h.lookAll(ctx, ids); err != nil {
+	waiting, err := h.lookAll(ctx, ids)
+	switch {
+	case err != nil:
 		return idle, err
+	case len(ids) < followBatch:
+		return idle, nil
+	case waiting: // those being asked are still due: not at once
+		return now.Add(askAgain / 10), nil
 	}
-	if len(ids) == followBatch {
-		return now, nil
-	}
-	return idle, nil
+	return now, nil
 }
 
-func (h *Hub) lookAll(ctx context.Context, ids []string) error {
+// lookAll looks at payments, so many at once, and of one bank only a few: a
+// bank that does not answer must not hold up the payments of all others. For
+// the same reason it does not wait for the last answer; what is still being
+// asked is left out of the next turn.
+func (h *Hub) lookAll(ctx context.Context, ids []string) (waiting bool, err error) {
 	var wg sync.WaitGroup
-	errs := make([]error, len(ids))
-	slots := make(chan struct{}, followers)
-	for i, id := range ids {
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			p, err := h.store.Payment(ctx, id)
-			if err == nil {
-				_, err = h.look(ctx, p, nil)
+	errs := make(chan error, len(ids))
+	for _, id := range ids {
+		if _, busy := h.asking.LoadOrStore(id, nil); busy {
+			waiting = true
+			continue
+		}
+		h.slots <- struct{}{}
+		wg.Add(1)
+		h.looking.Go(func() {
+			defer wg.Done()
+			defer func() { <-h.slots; h.asking.Delete(id) }()
+			if err := h.lookIn(ctx, id); err != nil { // or the longest due would keep all others from their turn
+				errs <- errors.Join(err, h.store.Postpone(ctx, id, h.store.Now().Add(trouble)))
 			}
-			if err != nil { // or the longest due would keep all others from their turn
-				err = errors.Join(err, h.store.Postpone(ctx, id, h.store.Now().Add(trouble)))
-			}
-			errs[i] = err
 		})
 	}
-	wg.Wait()
-	return errors.Join(errs...)
+	done := make(chan struct{})
+	go func() { wg.Wait(); close(done) }()
+	linger := time.NewTimer(followLinger)
+	defer linger.Stop()
+	select {
+	case <-done:
+	case <-linger.C:
+		waiting = true
+	}
+	return waiting, drain(errs)
 }
+
+// lookIn looks at one payment when its bank has room for another question,
+// else puts it off a little.
+func (h *Hub) lookIn(ctx context.Context, id string) error {
+	p, err := h.store.Payment(ctx, id)
+	if err != nil {
+		return err
+	}
+	if a := watched(p); a != nil {
+		room, _ := h.perBank.LoadOrStore(a.BankID, make(chan struct{}, followersPerBank))
+		select {
+		case room.(chan struct{}) <- struct{}{}:
+			defer func() { <-room.(chan struct{}) }()
+		default:
+			return h.store.Postpone(ctx, id, h.store.Now().Add(askAgain))
+		}
+	}
+	_, err = h.look(ctx, p, nil)
+	return err
+}
+
+func drain(errs <-chan error) error {
+	var all []error
+	for {
+		select {
+		case err := <-errs:
+			all = append(all, err)
+		default:
+			return errors.Join(all...)
+		}
+	}
+}
+
+// Close waits for questions to banks that are still under way. Stop driving
+// Step first.
+func (h *Hub) Close() { h.looking.Wait() }

@@ -70,7 +70,11 @@ type Hub struct {
 	metrics metrics
 	holder  string
 	wake    chan struct{}
-	asking  sync.Map // ids of payments whose banks are being asked for a page
+
+	slots   chan struct{}  // of background questions
+	perBank sync.Map       // chan struct{} by bank id, the same for one bank
+	looking sync.WaitGroup // background questions under way
+	asking  sync.Map       // ids of payments whose banks are being asked for a page
 }
 
 // New makes a hub.
@@ -80,7 +84,7 @@ func New(c Config, d Deps) *Hub {
 	}
 	return &Hub{
 		cfg: c.withDefaults(), store: d.Store, banks: d.Banks, now: d.Now, random: d.Random, log: d.Log,
-		metrics: newMetrics(d.Metrics), holder: d.Holder, wake: make(chan struct{}, 1),
+		metrics: newMetrics(d.Metrics), holder: d.Holder, wake: make(chan struct{}, 1), slots: make(chan struct{}, followers),
 	}
 }
 

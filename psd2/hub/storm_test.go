@@ -1,7 +1,10 @@
 package hub_test
 
 import (
+	"net/http"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/rialto-hub/rialto/psd2"
 )
@@ -36,4 +39,31 @@ func TestPagesAskASlowBankOnce(t *testing.T) {
 		t.Errorf("the bank was asked %d times", n)
 	}
 	w.wantState(p, psd2.StateSettled, "")
+}
+
+// TestSilentBankDelaysNobodyElse: more orders wait for an answer of one bank
+// than Step looks at in a turn. The payment at another bank does not wait.
+func TestSilentBankDelaysNobodyElse(t *testing.T) {
+	w := one(t)
+	for range 80 {
+		w.atBank(plain)
+	}
+	p, link := w.atBank(acsc)
+	w.pays(link)
+	open := make(chan struct{})
+	defer w.hub.Close() // before the world ends
+	defer close(open)
+	w.tap.onAsk(func(kind string, _ http.ResponseWriter, r *http.Request) bool {
+		if kind == "status" && strings.HasPrefix(r.URL.Path, "/"+plain+"/") {
+			<-open
+		}
+		return false
+	})
+	now := w.clock.Add(30 * time.Second)
+	for range 2 {
+		if _, err := w.hub.Step(ctx, now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.wantState(p, psd2.StateExecuted, "")
 }

@@ -257,7 +257,7 @@ func (h *Hub) startWork() {
 		}
 	}
 	wait := work(ctx, time.Now, h.log, workers)
-	h.onClose(func() error { cancel(); wait(); return nil })
+	h.onClose(func() error { cancel(); wait(); h.hub.Close(); return nil })
 }
 
 // serve runs an HTTP server on a listener until Close.
