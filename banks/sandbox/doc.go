@@ -14,6 +14,7 @@
 //	/{bank}/pay/{token}                 the payer's pages: login, confirm   pages.go
 //	/{bank}/phone/{user}                the payer's phone: the current TOTP code
 //	/sandbox/personas                   GET                     operator.go
+//	/sandbox/orders                     GET ?end_to_end_id= or ?payment_id=: what was received, and whether it was booked
 //	/sandbox/ledger                     GET ?end_to_end_id= ?after= ?limit=
 //	/sandbox/accounts/{iban}/entries    GET
 //	/sandbox/{bank}/psus                POST: new customers, many at once
@@ -36,6 +37,8 @@
 // Passwords, TOTP secrets and switches are public by purpose. A sandbox is for
 // loopback and test networks; it holds nobody's data.
 //
-// Package psu beside it is a payer as a program. The hub never imports either:
-// it meets a sandbox bank over HTTP through banks/berlingroup, like any bank.
+// Beside it, package psu is a payer as a program, and package trial makes a
+// bank of the sandbox a target of banks/bankstest. The hub never imports any of
+// them: it meets a sandbox bank over HTTP through banks/berlingroup, like any
+// bank.
 package sandbox

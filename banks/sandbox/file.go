@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"sync"
 
 	"github.com/jmoiron/sqlx"
@@ -48,6 +49,10 @@ func openFile(ctx context.Context, path string) (*file, error) {
 		"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)"
 	if path == "" {
 		dsn = ":memory:"
+	} else if f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600); err != nil { // ours alone, also its WAL
+		return nil, fmt.Errorf("sandbox: open: %w", err)
+	} else if err := f.Close(); err != nil {
+		return nil, fmt.Errorf("sandbox: open: %w", err)
 	}
 	db, err := sqlx.Open("sqlite", dsn)
 	if err != nil {

@@ -24,6 +24,7 @@ func (s *Sandbox) routes() http.Handler {
 	e.GET("/favicon.ico", func(c echo.Context) error { return c.NoContent(http.StatusNoContent) })
 	g := e.Group("/sandbox", s.operator)
 	g.GET("/personas", s.listPersonas)
+	g.GET("/orders", s.listOrders)
 	g.GET("/ledger", s.ledger)
 	g.GET("/accounts/:iban/entries", s.accountEntries)
 	g.POST("/:bank/psus", s.postPSUs)
@@ -115,6 +116,55 @@ func (s *Sandbox) index(c echo.Context) error {
 func (s *Sandbox) listPersonas(c echo.Context) error {
 	return c.JSON(http.StatusOK, map[string]any{"banks": s.views()})
 }
+
+// orderView is an order as /sandbox/orders shows it, whatever became of it.
+type orderView struct {
+	PaymentID    string     `json:"payment_id"`
+	Bank         string     `json:"bank"`
+	EndToEndID   string     `json:"end_to_end_id"`
+	Amount       psd2.Money `json:"amount"`
+	CreditorIBAN string     `json:"creditor_iban"`
+	CreditorName string     `json:"creditor_name"`
+	DebtorAsked  string     `json:"debtor_asked,omitempty"` // the account the TPP named
+	Status       string     `json:"status"`                 // transactionStatus
+	Reason       string     `json:"reason,omitempty"`
+	SCAStatus    string     `json:"sca_status"`
+	Booked       bool       `json:"booked"` // the payer was debited
+	ReceivedAt   time.Time  `json:"received_at"`
+}
+
+// listOrders lists what was received under an EndToEndId, or the one order of a
+// payment id, oldest first. An EndToEndId is searched for without an index: an
+// operator asks seldom, and every order would pay for it.
+func (s *Sandbox) listOrders(c echo.Context) error {
+	name, id := c.QueryParam("end_to_end_id"), c.QueryParam("payment_id")
+	if (name == "") == (id == "") {
+		return psd2.Invalid("end_to_end_id", "order_unnamed", "name the orders by either end_to_end_id or payment_id")
+	}
+	q, value := ordersQuery+`o.end_to_end_id = ? ORDER BY o.created_at, o.id LIMIT 1000`, name
+	if id != "" {
+		q, value = ordersQuery+`o.id = ?`, id
+	}
+	var found []struct {
+		order
+		Booked bool `db:"booked"`
+	}
+	if err := s.file.sel(c.Request().Context(), &found, q, value); err != nil {
+		return err
+	}
+	list := make([]orderView, len(found))
+	for i, f := range found {
+		o := f.seen(s.now())
+		list[i] = orderView{
+			PaymentID: o.ID, Bank: o.Bank, EndToEndID: o.EndToEndID, Amount: psd2.Euro(o.AmountMinor),
+			CreditorIBAN: o.CreditorIBAN, CreditorName: o.CreditorName, DebtorAsked: o.DebtorAsked,
+			Status: o.Status, Reason: o.Reason, SCAStatus: o.SCAStatus, Booked: f.Booked, ReceivedAt: time.UnixMicro(o.CreatedAt).UTC(),
+		}
+	}
+	return c.JSON(http.StatusOK, map[string]any{"orders": list})
+}
+
+const ordersQuery = `SELECT o.*, EXISTS (SELECT 1 FROM transfers t WHERE t.order_id = o.id) AS booked FROM orders o WHERE `
 
 // ledger lists executed transfers, oldest first: of one EndToEndId, or all of
 // them after a position. Opening balances are not among them.

@@ -224,6 +224,47 @@ func TestLedgerPages(t *testing.T) {
 	}
 }
 
+// TestOrdersTellWhatWasReceivedAndBooked: whoever tests an adapter learns from
+// the bank what arrived, paid or not, without looking into its file.
+func TestOrdersTellWhatWasReceivedAndBooked(t *testing.T) {
+	w := open(t)
+	ctx := context.Background()
+	who := w.persona("sandbank", "anna")
+	paid := w.initiate("sandbank", order{endToEnd: "SAME", amount: "12.34", debtor: who.Accounts[0].IBAN})
+	w.pays(paid, who, psu.Wish{})
+	w.clock.Add(second)
+	waiting := w.initiate("deichbank", order{endToEnd: "SAME"})
+	w.initiate("sandbank", order{endToEnd: "OTHER"})
+	list, err := w.op.Orders(ctx, "SAME")
+	if err != nil || len(list) != 2 {
+		t.Fatalf("%d orders, %v", len(list), err)
+	}
+	first, other := list[0], list[1]
+	if first.PaymentID != paid.PaymentID || first.Bank != "sandbank" || first.EndToEndID != "SAME" || first.Amount != (psu.Amount{AmountMinor: 1234, Currency: "EUR"}) ||
+		first.CreditorIBAN != payeeIBAN || first.CreditorName != "Demo Casino GmbH" || first.DebtorAsked != who.Accounts[0].IBAN ||
+		first.Status != "ACCC" || first.SCAStatus != "finalised" || !first.Booked || !first.ReceivedAt.Before(other.ReceivedAt) {
+		t.Errorf("the paid order: %+v", first)
+	}
+	if other.PaymentID != waiting.PaymentID || other.Bank != "deichbank" || other.Status != "RCVD" || other.Booked || other.DebtorAsked != "" {
+		t.Errorf("the open order: %+v", other)
+	}
+	w.clock.Add(3600 * second)
+	if one, err := w.op.Order(ctx, waiting.PaymentID); err != nil || one.Status != "RJCT" || one.Reason != "DS24" || one.Booked {
+		t.Errorf("after its redirect has lapsed: %+v %v", one, err)
+	}
+	if none, err := w.op.Orders(ctx, "NEVER"); err != nil || len(none) != 0 {
+		t.Errorf("orders nobody sent: %+v %v", none, err)
+	}
+	if one, err := w.op.Order(ctx, "no-payment"); err == nil {
+		t.Errorf("an order nobody sent: %+v", one)
+	}
+	for _, q := range []string{"", "?end_to_end_id=", "?end_to_end_id=SAME&payment_id=" + waiting.PaymentID} {
+		if a := w.call("GET", "/sandbox/orders"+q, nil, nil); a.status != http.StatusBadRequest {
+			t.Errorf("orders%s: %d", q, a.status)
+		}
+	}
+}
+
 func TestBadConfigIsRefused(t *testing.T) {
 	for name, b := range map[string]sandbox.Bank{
 		"id": {ID: "Not A Slug"}, "reserved id": {ID: "sandbox"}, "bic": {ID: "b", BIC: "x"}, "code": {ID: "b", BankCode: "12"},

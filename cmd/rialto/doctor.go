@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -55,6 +56,7 @@ func doctorCommand(e env, args []string) error {
 		defer cancel()
 		look("data directory", func() (string, error) { return checkDir(cfg.DataDir) })
 		look("database", func() (string, error) { return checkDatabase(ctx, cfg) })
+		look("secret files", func() (string, error) { return checkSecretFiles(cfg) })
 		look("nats", func() (string, error) { return checkNATS(ctx, cfg) })
 		look("signing keys", func() (string, error) { return checkKeys(cfg) })
 		look("certificate", func() (string, error) { return checkCertificate(cfg, time.Now()) })
@@ -124,10 +126,37 @@ func checkDatabase(ctx context.Context, cfg configs.Config) (string, error) {
 	return fmt.Sprintf("answers, schema up to date, key fits, %d events in the journal", last), nil
 }
 
+// checkSecretFiles looks at the files that open everything else: the
+// deployment's key, which unseals the database, and the key of the certificate.
+func checkSecretFiles(cfg configs.Config) (string, error) {
+	deployment := cfg.Database.KeyFile
+	if path, ok := strings.CutPrefix(cfg.Database.URL, "sqlite:"); ok && deployment == "" {
+		deployment = filepath.Join(filepath.Dir(path), "deployment.key")
+	}
+	for _, f := range []struct{ what, path string }{{"the deployment's key", deployment}, {"the certificate's key", cfg.HTTP.KeyFile}} {
+		info, err := os.Stat(f.path)
+		if f.path == "" || errors.Is(err, os.ErrNotExist) {
+			continue // who needs it says so
+		}
+		if err != nil {
+			return "", err
+		}
+		if info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 {
+			return "", fmt.Errorf("others may read %s (mode %o); chmod 600", f.what, info.Mode().Perm())
+		}
+	}
+	return "private", nil
+}
+
+// natsPatience is how long the doctor waits for NATS.
+const natsPatience = 3 * time.Second
+
 func checkNATS(ctx context.Context, cfg configs.Config) (string, error) {
 	if cfg.NATS.URL == "" {
 		return "embedded", nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, natsPatience)
+	defer cancel()
 	b, err := bus.Open(ctx, cfg.NATS, bus.Options{Now: time.Now})
 	if err != nil {
 		return "", err

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -162,8 +163,9 @@ type shop struct {
 	AccountID string
 	Client    *apiclient.Client
 	Key       *jose.Key
-	Endpoint  webhooks.Endpoint
+	Endpoint  *webhooks.Endpoint
 	URL       string // of the API
+	sink      string // where it listens for webhooks
 	HTTP      *http.Client
 
 	mu      sync.Mutex
@@ -175,16 +177,20 @@ type shop struct {
 // shopIBAN is the payee account of every shop.
 const shopIBAN psd2.IBAN = "DE89370400440532013000"
 
-// openShop registers a merchant at a running hub. transport is what his client
-// uses; nil: one of its own. path is the secret end of his endpoint's address.
-func openShop(t *testing.T, h *run.Hub, baseURL, path string, transport http.RoundTripper) *shop {
+// randomness is where the tests' ids come from.
+var randomness = rand.Reader
+
+// newShop makes a merchant that no hub knows yet. transport is what his client
+// uses; nil: one of its own.
+func newShop(t *testing.T, transport http.RoundTripper) *shop {
 	t.Helper()
 	if transport == nil {
 		transport = &http.Transport{DialContext: payer.DialLoopback}
 	}
-	s := &shop{URL: baseURL, HTTP: &http.Client{Transport: transport, Timeout: 30 * time.Second}, changed: make(chan struct{})}
+	s := &shop{HTTP: &http.Client{Transport: transport, Timeout: 30 * time.Second}, changed: make(chan struct{})}
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
+	s.sink = server.URL + "/hook"
 	keys, err := jose.NewKeySet(rand.Reader, time.Now(), jose.ES256)
 	if err != nil {
 		t.Fatal(err)
@@ -196,19 +202,28 @@ func openShop(t *testing.T, h *run.Hub, baseURL, path string, transport http.Rou
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.AccountID = psd2.NewID(psd2.PrefixAccount, time.Now(), rand.Reader)
+	s.AccountID = psd2.NewID(psd2.PrefixAccount, time.Now(), randomness)
 	s.Merchant = psd2.Merchant{
-		ID: psd2.NewID(psd2.PrefixMerchant, time.Now(), rand.Reader), Name: "Shop", Keys: jwks, PayerPolicy: psd2.PayerRequired,
+		ID: psd2.NewID(psd2.PrefixMerchant, time.Now(), randomness), Name: "Shop", Keys: jwks, PayerPolicy: psd2.PayerRequired,
 		Accounts:   []psd2.PayeeAccount{{ID: s.AccountID, Name: "Shop Ltd", IBAN: shopIBAN}},
 		ReturnURIs: []string{"https://shop.localhost/back"},
 	}
+	return s
+}
+
+// openShop registers a merchant at a running hub. path is the secret end of
+// his endpoint's address.
+func openShop(t *testing.T, h *run.Hub, baseURL, path string, transport http.RoundTripper) *shop {
+	t.Helper()
+	s := newShop(t, transport)
 	if err := run.PutMerchant(t.Context(), h.Store, &s.Merchant); err != nil {
 		t.Fatal(err)
 	}
-	if s.Endpoint, err = h.Webhooks.Put(t.Context(), webhooks.Endpoint{MerchantID: s.ID, URL: server.URL + "/" + path}); err != nil {
+	var err error
+	if s.Endpoint, err = h.Webhooks.Put(t.Context(), webhooks.Endpoint{MerchantID: s.ID, URL: strings.TrimSuffix(s.sink, "hook") + path}); err != nil {
 		t.Fatal(err)
 	}
-	s.Client = s.client(t, baseURL)
+	s.URL, s.Client = baseURL, s.client(t, baseURL)
 	return s
 }
 

@@ -37,6 +37,7 @@ var mayImport = map[string]string{
 	"banks/iso20022":         "psd2",
 	"banks/sandbox":          "psd2 banks psd2/jose banks/iso20022",
 	"banks/sandbox/psu":      "",
+	"banks/sandbox/trial":    "psd2 banks banks/bankstest banks/sandbox/psu",
 	"webhooks":               "psd2 psd2/store psd2/jose psd2/bus webhooks/verify psd2/edge",
 	"webhooks/verify":        "",
 	"compliance/names":       "",
@@ -48,6 +49,7 @@ var mayImport = map[string]string{
 	"cmd/rialto/payer":       "banks/sandbox/psu",
 	"cmd/rialto/fleet":       "any",
 	"cmd/rialto/bench":       "any",
+	"cmd/rialto/certify":     "any",
 	"cmd/rialto/devtls":      "",
 }
 

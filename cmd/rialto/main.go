@@ -44,9 +44,11 @@ func commands() []command {
 		{"keys", "rotate|show|merchant|dev-tls …", "the hub's signing keys, and keys for trying things out", keysCommand},
 		{"migrate", "--config FILE", "bring the database schema up to date", migrateCommand},
 		{"doctor", "--config FILE [--json]", "say what is wrong with a deployment", doctorCommand},
+		{"certify", "--bank ID|all [--json] [--config FILE]", "say whether a bank adapter behaves as every adapter must", certifyCommand},
 		{"message", "check [--json] FILE…", "say which rule an ISO 20022 message breaks", messageCommand},
 		{"screen", "--lists DIR --names FILE | --pairs FILE", "compare names with sanctions lists, or with each other", screenCommand},
 		{"bench", "lifecycle|screening [--json] …", "measure on this machine: complete deposits, name screening", benchCommand},
+		{"version", "[--json]", "what this binary is made of", versionCommand},
 	}
 }
 

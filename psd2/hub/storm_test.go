@@ -3,6 +3,7 @@ package hub_test
 import (
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -53,8 +54,10 @@ func TestSilentBankDelaysNobodyElse(t *testing.T) {
 	open := make(chan struct{})
 	defer w.hub.Close() // before the world ends
 	defer close(open)
+	var asked atomic.Int64
 	w.tap.onAsk(func(kind string, _ http.ResponseWriter, r *http.Request) bool {
 		if kind == "status" && strings.HasPrefix(r.URL.Path, "/"+plain+"/") {
+			asked.Add(1)
 			<-open
 		}
 		return false
@@ -66,4 +69,7 @@ func TestSilentBankDelaysNobodyElse(t *testing.T) {
 		}
 	}
 	w.wantState(p, psd2.StateExecuted, "")
+	if n := asked.Load(); n > 8 {
+		t.Errorf("%d questions wait at one bank", n)
+	}
 }

@@ -87,7 +87,14 @@ func (e *sqliteEngine) close() error { return e.stop() }
 func (e *sqliteEngine) shutdown() error {
 	close(e.closing)
 	<-e.done
-	return errors.Join(e.readers.Close(), e.conn.Close(), e.writers.Close()) // the last to close empties the WAL
+	errs := []error{e.readers.Close()}
+	for _, s := range e.stmts {
+		errs = append(errs, s.Close())
+	}
+	// With nobody reading, everything goes into the one file: whoever copies it
+	// then has all of it.
+	_, err := e.conn.ExecContext(context.Background(), "PRAGMA wal_checkpoint(TRUNCATE)")
+	return errors.Join(append(errs, err, e.conn.Close(), e.writers.Close())...)
 }
 
 func (e *sqliteEngine) prepareSchema(ctx context.Context, create string) error {

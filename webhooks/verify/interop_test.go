@@ -2,19 +2,15 @@ package verify_test
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/rialto-hub/rialto/psd2/testkit"
 	"github.com/rialto-hub/rialto/webhooks/verify"
 )
 
@@ -29,7 +25,7 @@ type wireDelivery struct {
 // TestOtherPeoplesReceiversAgree gives our deliveries, whole and altered, to
 // the npm packages standardwebhooks and jose, and theirs to our Verifier.
 func TestOtherPeoplesReceiversAgree(t *testing.T) {
-	dir := installNode(t, "testdata/interop")
+	dir := testkit.Node(t, "testdata/interop")
 	hub, now := newSender(t), time.Now().Truncate(time.Second) // standardwebhooks takes no clock
 	seed := ed25519Key(t)
 	deliver := func(alter func(*wireDelivery)) wireDelivery {
@@ -64,7 +60,7 @@ func TestOtherPeoplesReceiversAgree(t *testing.T) {
 			JWKS         json.RawMessage
 		}
 	}
-	runNode(t, dir, "receiver.mjs", input, &output)
+	testkit.RunNode(t, dir, "receiver.mjs", input, &output)
 
 	if len(output.Results) != len(deliveries) {
 		t.Fatalf("%d results", len(output.Results))
@@ -93,81 +89,4 @@ func TestOtherPeoplesReceiversAgree(t *testing.T) {
 		_, err := receiver.Verify(header, []byte(strings.Replace(eventBody, "pay_1", "pay_2", 1)), now)
 		wantReason(t, err, verify.ReasonSignature)
 	}
-}
-
-// installNode puts the pinned packages of a folder into the user's cache, once
-// per version, and returns a folder from which its scripts find them.
-func installNode(t *testing.T, source string) string {
-	t.Helper()
-	for _, tool := range []string{"node", "npm"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			missing(t, tool+" is not installed")
-		}
-	}
-	manifest, err := os.ReadFile(filepath.Join(source, "package.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		missing(t, "there is no cache folder: "+err.Error())
-	}
-	sum := sha256.Sum256(manifest)
-	dir := filepath.Join(cache, "rialto", "node-"+hex.EncodeToString(sum[:8]))
-	if _, err := os.Stat(dir); err != nil {
-		if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		fresh, err := os.MkdirTemp(filepath.Dir(dir), ".new-")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer os.RemoveAll(fresh)
-		if err := os.WriteFile(filepath.Join(fresh, "package.json"), manifest, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		install := exec.Command("npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts")
-		install.Dir = fresh
-		if out, err := install.CombinedOutput(); err != nil {
-			missing(t, "npm install failed: "+err.Error()+"\n"+string(out))
-		}
-		// Another test process may have been faster; then its folder serves.
-		if err := os.Rename(fresh, dir); err != nil {
-			if _, other := os.Stat(dir); other != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	// Modules are found from where a script lies, so the scripts go beside a
-	// link to the installed packages.
-	work := t.TempDir()
-	if err := os.CopyFS(work, os.DirFS(source)); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink(filepath.Join(dir, "node_modules"), filepath.Join(work, "node_modules")); err != nil {
-		t.Fatal(err)
-	}
-	return work
-}
-
-func runNode(t *testing.T, dir, script string, input []byte, output any) {
-	t.Helper()
-	var stdout, stderr bytes.Buffer
-	node := exec.Command("node", script)
-	node.Dir, node.Stdin, node.Stdout, node.Stderr = dir, bytes.NewReader(input), &stdout, &stderr
-	if err := node.Run(); err != nil {
-		t.Fatalf("node: %v\n%s", err, stderr.String())
-	}
-	if err := json.Unmarshal(stdout.Bytes(), output); err != nil {
-		t.Fatalf("node wrote %s: %v", stdout.String(), err)
-	}
-}
-
-// missing skips a test whose tool is not there, or fails it where tools are required.
-func missing(t *testing.T, what string) {
-	t.Helper()
-	if os.Getenv("RIALTO_REQUIRE_TOOLS") == "1" {
-		t.Fatal(what)
-	}
-	t.Skip(what)
 }

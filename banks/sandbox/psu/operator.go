@@ -28,16 +28,35 @@ type NewCustomers struct {
 	Behaviour    string `json:"behaviour,omitempty"` // settles, late, silent, declines, blocked; "" is settles
 }
 
+// Amount is money as JSON has it, in minor units: cents.
+type Amount struct {
+	AmountMinor int64  `json:"amount_minor"`
+	Currency    string `json:"currency"`
+}
+
+// Order is an order the bank received, whatever became of it.
+type Order struct {
+	PaymentID    string    `json:"payment_id"`
+	Bank         string    `json:"bank"`
+	EndToEndID   string    `json:"end_to_end_id"`
+	Amount       Amount    `json:"amount"`
+	CreditorIBAN string    `json:"creditor_iban"`
+	CreditorName string    `json:"creditor_name"`
+	DebtorAsked  string    `json:"debtor_asked"` // IBAN the TPP named, or ""
+	Status       string    `json:"status"`       // transactionStatus
+	Reason       string    `json:"reason"`       // of a refusal
+	SCAStatus    string    `json:"sca_status"`
+	Booked       bool      `json:"booked"` // the payer was debited
+	ReceivedAt   time.Time `json:"received_at"`
+}
+
 // Transfer is one execution in the sandbox's ledger.
 type Transfer struct {
-	Position   int64  `json:"position"`
-	Bank       string `json:"bank"`
-	PaymentID  string `json:"payment_id"`
-	EndToEndID string `json:"end_to_end_id"`
-	Amount     struct {
-		AmountMinor int64  `json:"amount_minor"`
-		Currency    string `json:"currency"`
-	} `json:"amount"`
+	Position     int64     `json:"position"`
+	Bank         string    `json:"bank"`
+	PaymentID    string    `json:"payment_id"`
+	EndToEndID   string    `json:"end_to_end_id"`
+	Amount       Amount    `json:"amount"`
 	DebtorIBAN   string    `json:"debtor_iban"`
 	DebtorName   string    `json:"debtor_name"`
 	CreditorIBAN string    `json:"creditor_iban"`
@@ -74,6 +93,32 @@ func (o Operator) Persona(ctx context.Context, bank, user string) (Credentials, 
 		}
 	}
 	return Credentials{}, fmt.Errorf("psu: bank %q has no persona %q", bank, user)
+}
+
+// Orders lists the orders received under one EndToEndId, oldest first; none
+// when the bank never got one.
+func (o Operator) Orders(ctx context.Context, endToEndID string) ([]Order, error) {
+	return o.orders(ctx, url.Values{"end_to_end_id": {endToEndID}})
+}
+
+// Order returns the order of one payment id.
+func (o Operator) Order(ctx context.Context, paymentID string) (Order, error) {
+	list, err := o.orders(ctx, url.Values{"payment_id": {paymentID}})
+	if err == nil && len(list) != 1 {
+		err = fmt.Errorf("psu: %d orders have the payment id", len(list))
+	}
+	if err != nil {
+		return Order{}, err
+	}
+	return list[0], nil
+}
+
+func (o Operator) orders(ctx context.Context, q url.Values) ([]Order, error) {
+	var out struct {
+		Orders []Order `json:"orders"`
+	}
+	err := o.call(ctx, http.MethodGet, "/sandbox/orders?"+q.Encode(), nil, &out)
+	return out.Orders, err
 }
 
 // Transfers lists what was executed: under one EndToEndId, or ("") everything

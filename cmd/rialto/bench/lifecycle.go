@@ -65,7 +65,7 @@ type CPU struct {
 
 // Budget is what one deposit may cost; the README explains the numbers. A run
 // that costs more is a finding.
-var Budget = Counts{Transactions: 14, Commits: 14, HTTPExchanges: 22, Signatures: 16, Verifications: 10, Messages: 8}
+var Budget = Counts{Transactions: 8, Commits: 8, HTTPExchanges: 18, Signatures: 10, Verifications: 2, Messages: 8}
 
 // Lifecycle runs the benchmark.
 func Lifecycle(ctx context.Context, o Options) (r Report, err error) {
