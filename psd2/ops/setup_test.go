@@ -51,10 +51,21 @@ func (stub) Status(context.Context, banks.Ref) (banks.Status, error) {
 	return banks.Status{}, &banks.Error{Kind: banks.Unavailable}
 }
 
-// logs collects what the edge writes.
+// logs collects what the edge writes. A request's line comes after its answer,
+// so reading waits for the requests that are still under way.
 type logs struct {
+	requests sync.WaitGroup
+
 	mu sync.Mutex
 	b  bytes.Buffer
+}
+
+func (l *logs) after(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		l.requests.Add(1)
+		defer l.requests.Done()
+		h.ServeHTTP(w, r)
+	})
 }
 
 func (l *logs) Write(p []byte) (int, error) {
@@ -64,6 +75,7 @@ func (l *logs) Write(p []byte) (int, error) {
 }
 
 func (l *logs) String() string {
+	l.requests.Wait()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.String()
@@ -121,7 +133,7 @@ func (w *world) build(change ...func(*ops.Deps)) {
 	if w.room, err = ops.New(d); err != nil {
 		t.Fatal(err)
 	}
-	w.server.Config.Handler = w.room
+	w.server.Config.Handler = w.log.after(w.room)
 	m := &psd2.Merchant{ID: merchantID, Name: "Casino Example", PayerPolicy: psd2.PayerRequired}
 	if err := w.db.Tx(t.Context(), func(tx *store.Tx) error { return tx.PutMerchant(m) }); err != nil {
 		t.Fatal(err)
