@@ -47,6 +47,9 @@ const (
 
 // bare measures each part by itself.
 func bare(ctx context.Context, o fleet.Options) (r Rates, err error) {
+	if err := os.MkdirAll(filepath.Join(o.Dir, "bare"), 0o700); err != nil {
+		return r, err
+	}
 	for _, part := range []func(context.Context, fleet.Options, *Rates) error{bareTransactions, bareHTTP, bareJOSE, bareMessages} {
 		if err := part(ctx, o, &r); err != nil {
 			return r, err

@@ -69,8 +69,8 @@ func listener(given net.Listener, addr string) (net.Listener, error) {
 // public is what merchants and payers reach: one origin, two rooms.
 func (h *Hub) public() (http.Handler, error) {
 	apiRoom, err := api.New(api.Deps{
-		Store: h.Store, Hub: h.hub, Keys: h.Keys, Edge: h.edge, PublicURL: h.cfg.Hub.PublicURL, Limits: h.cfg.Limits,
-		Now: time.Now, Random: rand.Reader,
+		Store: h.Store, Hub: h.hub, Webhooks: h.Webhooks, Keys: h.Keys, Edge: h.edge, PublicURL: h.cfg.Hub.PublicURL, Limits: h.cfg.Limits,
+		Sandbox: h.cfg.Sandbox, Now: time.Now, Random: rand.Reader,
 	})
 	if err != nil {
 		return nil, err
