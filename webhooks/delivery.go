@@ -197,24 +197,16 @@ func eventOf(deliveryID string) string {
 	return psd2.PrefixEvent + strings.TrimPrefix(deliveryID, psd2.PrefixDelivery)
 }
 
-// Resend delivers an event to an endpoint again, at once and with a schedule
-// of its own, whatever became of it before.
+// Resend is ResendIn in a transaction of its own.
 func (s *Service) Resend(ctx context.Context, merchantID, endpointID, delivery string) error {
-	if _, err := s.Endpoint(ctx, merchantID, endpointID); err != nil {
-		return err
-	}
 	err := s.deps.Store.Tx(ctx, func(tx *store.Tx) error {
-		n, err := tx.Exec(`UPDATE webhook_deliveries SET state = 'pending', step = 0, next_at = ? WHERE endpoint_id = ? AND event_id = ?`,
-			tx.Now.UnixMicro(), endpointID, eventOf(delivery))
-		if err == nil && n == 0 {
-			return psd2.NotFound("webhook_delivery")
-		}
+		_, err := s.ResendIn(tx, merchantID, endpointID, delivery)
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("resend: %w", err)
 	}
-	s.changed(endpointID)
+	s.Changed(endpointID)
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/rialto-hub/rialto/psd2"
 	"github.com/rialto-hub/rialto/psd2/store"
 )
 
@@ -409,6 +410,9 @@ func (d *dispatch) fill(ctx context.Context, f *found) error {
 	whole := f.jobs[:0]
 	for _, j := range f.jobs {
 		e, exists := events[j.row.EventID]
+		if !exists && j.row.Type == psd2.EventWebhookTest {
+			e, exists = testEvent(j.row), true
+		}
 		if !exists { // cannot be while the journal is whole
 			d.s.deps.Log.Error("webhooks: a delivery's event is not in the journal", "event", j.row.EventID)
 			continue

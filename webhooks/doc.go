@@ -27,5 +27,6 @@
 //
 // Neighbours: psd2/store has journal, leases and sealing; psd2/bus wakes us;
 // psd2/jose signs; webhooks/verify is the receiver's side and the one
-// definition of the format; psd2/api and cmd call Put, Deliveries, Resend.
+// definition of the format; psd2/api changes endpoints in its own transactions
+// (manage.go), cmd puts the configured ones.
 package webhooks

@@ -190,7 +190,7 @@ func (s *Service) Put(ctx context.Context, e Endpoint) (*Endpoint, error) {
 	if err != nil {
 		return nil, fmt.Errorf("put webhook endpoint: %w", err)
 	}
-	s.changed(e.ID)
+	s.Changed(e.ID)
 	return &out, nil
 }
 
@@ -279,25 +279,11 @@ func (s *Service) Endpoint(ctx context.Context, merchantID, id string) (*Endpoin
 // Delete removes an endpoint with its keys. Its deliveries stay as a record;
 // those still pending are given up.
 func (s *Service) Delete(ctx context.Context, merchantID, id string) error {
-	err := s.deps.Store.Tx(ctx, func(tx *store.Tx) error {
-		empty := s.deps.Store.SealShared("webhook_endpoints", id, "sealed", []byte(`{}`))
-		n, err := tx.Exec(`UPDATE webhook_endpoints SET state = 'deleted', sealed = ?, updated_at = ? WHERE id = ? AND merchant_id = ? AND state <> 'deleted'`,
-			empty, tx.Now.UnixMicro(), id, merchantID)
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			return psd2.NotFound("webhook_endpoint")
-		}
-		if _, err := tx.Exec(`UPDATE webhook_deliveries SET state = 'failed' WHERE endpoint_id = ? AND state = 'pending'`, id); err != nil {
-			return err
-		}
-		return revise(tx)
-	})
+	err := s.deps.Store.Tx(ctx, func(tx *store.Tx) error { return s.DeleteIn(tx, merchantID, id) })
 	if err != nil {
 		return err
 	}
-	s.changed(id)
+	s.Changed(id)
 	return nil
 }
 

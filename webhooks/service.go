@@ -120,8 +120,9 @@ func (s *Service) Close(ctx context.Context) error {
 	return err
 }
 
-// changed tells every process that an endpoint is not what it was.
-func (s *Service) changed(endpointID string) {
+// Changed tells every process that an endpoint is not what it was, or has
+// something new to be delivered. Without it they find out some seconds later.
+func (s *Service) Changed(endpointID string) {
 	s.dispatch.nudge(endpointID)
 	if err := s.deps.Bus.Nudge(endpointID); err != nil {
 		s.deps.Log.Debug("webhooks: other processes are not told, they will see", "endpoint", endpointID)

@@ -20,17 +20,20 @@ import (
 	"github.com/rialto-hub/rialto/psd2/store"
 )
 
-// Deps is what the room is given. All but Edge and Limits must be set.
+// Deps is what the room is given. Edge, Provider, Limits and Sandbox may be
+// left out.
 type Deps struct {
-	Store *store.DB
-	Hub   *hub.Hub
-	Keys  *jose.KeySet // ours: signs access tokens, published as JWKS
-	Edge  *edge.Edge   // nil: a bare one
+	Store    *store.DB
+	Hub      *hub.Hub
+	Webhooks Webhooks
+	Keys     *jose.KeySet // ours: signs access tokens, published as JWKS
+	Edge     *edge.Edge   // nil: a bare one
 	// PublicURL is where merchants reach us, without a slash at the end. It is
 	// also the OAuth issuer and the audience of access tokens.
 	PublicURL string
 	Provider  page.Provider // whom the documentation names; the sandbox when empty
 	Limits    Limits
+	Sandbox   bool // no real money: POST /v1/signature/check is there
 	Now       func() time.Time
 	Random    io.Reader
 }
@@ -71,7 +74,7 @@ type room struct {
 
 // New makes the room's handler, wrapped by the edge.
 func New(d Deps) (http.Handler, error) {
-	if d.Store == nil || d.Hub == nil || d.Keys == nil || d.Now == nil || d.Random == nil {
+	if d.Store == nil || d.Hub == nil || d.Webhooks == nil || d.Keys == nil || d.Now == nil || d.Random == nil {
 		return nil, errors.New("api: a dependency is missing")
 	}
 	if u, err := url.Parse(d.PublicURL); err != nil || u.Host == "" || u.Path != "" || u.RawQuery != "" {
@@ -116,6 +119,17 @@ func (a *room) router() *echo.Echo {
 	e.GET("/v1/payments/:id/events", a.authorised(ScopePaymentsRead, a.paymentEvents))
 	e.GET("/v1/events", a.authorised(ScopePaymentsRead, a.listEvents))
 	e.GET("/v1/banks", a.authorised(ScopePaymentsRead, a.listBanks))
+
+	e.POST("/v1/webhook-endpoints", a.signed(ScopeWebhooksWrite, a.createEndpoint))
+	e.GET("/v1/webhook-endpoints", a.authorised(ScopeWebhooksWrite, a.listEndpoints))
+	e.GET("/v1/webhook-endpoints/:id", a.authorised(ScopeWebhooksWrite, a.getEndpoint))
+	e.POST("/v1/webhook-endpoints/:id", a.signed(ScopeWebhooksWrite, a.changeEndpoint))
+	e.DELETE("/v1/webhook-endpoints/:id", a.signed(ScopeWebhooksWrite, a.deleteEndpoint))
+	e.POST("/v1/webhook-endpoints/:id/keys", a.signed(ScopeWebhooksWrite, a.rotateKeys))
+	e.POST("/v1/webhook-endpoints/:id/test", a.signed(ScopeWebhooksWrite, a.testEndpoint))
+	e.GET("/v1/webhook-endpoints/:id/deliveries", a.authorised(ScopeWebhooksWrite, a.listDeliveries))
+	e.POST("/v1/webhook-endpoints/:id/deliveries/:delivery/resend", a.signed(ScopeWebhooksWrite, a.resendDelivery))
+	e.POST("/v1/signature/check", a.checkSignature)
 
 	e.GET("/openapi.yaml", a.docs.contract)
 	e.GET("/docs", a.docs.page)

@@ -70,52 +70,23 @@ type hostedPage struct {
 func (a *room) createPayment(c echo.Context, o *order) error {
 	var wish createRequest
 	invalid := edge.DecodeStrict(o.body, &wish)
-	var ans *answer
-	var created string
-	err := a.Store.Tx(c.Request().Context(), func(tx *store.Tx) error {
-		ans, created = nil, ""
-		earlier, err := tx.ReserveKey(o.merchant.ID, o.key, o.hash)
-		if err != nil {
-			return err
-		}
-		if earlier != nil {
-			ans, err = o.again(earlier)
-			return err
-		}
+	ans, err := a.once(c, o, func(tx *store.Tx) (*answer, error) {
 		if invalid != nil {
-			return invalid // rolls back, and the key is free again
+			return nil, invalid
 		}
 		p, url, err := a.Hub.StartIn(tx, o.merchant, wish.start())
 		if err != nil {
-			return err
+			return nil, err
 		}
-		body, err := json.Marshal(createdPayment{p.View(), hostedPage{url}})
-		if err != nil {
-			return err
-		}
-		ans, created = &answer{status: http.StatusCreated, body: body}, p.ID
-		return tx.FinishKey(o.merchant.ID, o.key, ans.status, ans.body)
+		return jsonAnswer(http.StatusCreated, createdPayment{p.View(), hostedPage{url}})
 	})
 	if err != nil {
 		return err
 	}
-	if created == "" {
-		created = paymentOf(ans.body)
-	}
+	created := idOf(psd2.PrefixPayment, ans.body)
 	edge.Annotate(c.Request().Context(), "payment_id", created)
 	ans.location = "/v1/payments/" + created
 	return ans.write(c)
-}
-
-// paymentOf reads the payment's id back from a stored answer of ours.
-func paymentOf(body []byte) string {
-	var kept struct {
-		ID string `json:"id"`
-	}
-	if json.Unmarshal(body, &kept) != nil || !psd2.IsID(psd2.PrefixPayment, kept.ID) {
-		return ""
-	}
-	return kept.ID
 }
 
 // paymentID takes the id from the path and from nowhere else. What has not the
@@ -153,10 +124,8 @@ func (a *room) getPayment(c echo.Context, who *call) error {
 // taken for two minutes, then the same request may try again: cancelling twice
 // is cancelling once.
 func (a *room) cancelPayment(c echo.Context, o *order) error {
-	if len(o.body) > 0 {
-		if err := edge.DecodeStrict(o.body, &struct{}{}); err != nil {
-			return err
-		}
+	if err := o.empty(); err != nil {
+		return err
 	}
 	p, err := a.ownPayment(c, o.call)
 	if err != nil {

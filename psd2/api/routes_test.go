@@ -100,7 +100,10 @@ func TestContractHasEveryMember(t *testing.T) {
 	for name, v := range map[string]any{
 		"Payment": createdPayment{}, "PaymentSource": psd2.SourceView{}, "Attempt": psd2.AttemptView{}, "Money": psd2.Money{},
 		"PaymentRequest": createRequest{}, "PlayerRequest": createRequest{}.Player, "PaymentList": paymentList{}, "Event": eventView{},
-		"EventList": eventList{}, "Bank": bankView{}, "Token": tokenAnswer{}, "OAuthError": oauthError{},
+		"EventList": eventList{}, "WebhookEndpoint": endpointView{}, "KeyedWebhookEndpoint": keyedEndpoint{}, "WebhookKey": keyView{},
+		"WebhookEndpointRequest": endpointRequest{}, "WebhookEndpointChange": endpointRequest{}, "WebhookEndpointList": endpointList{},
+		"WebhookRotation": rotation{}, "WebhookDelivery": deliveryView{}, "WebhookAttempt": tryView{}, "WebhookDeliveryList": deliveryList{},
+		"SignatureReport": signatureReport{}, "Bank": bankView{}, "Token": tokenAnswer{}, "OAuthError": oauthError{},
 	} {
 		var promised []string
 		for property := range doc.Components.Schemas[name].Value.Properties {

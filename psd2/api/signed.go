@@ -3,6 +3,7 @@ package api
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"net/http"
 	"time"
 
@@ -71,7 +72,7 @@ func (a *room) readOrder(r *http.Request, who *call) (*order, error) {
 func idempotencyKey(r *http.Request) (string, error) {
 	values := r.Header.Values(HeaderIdempotencyKey)
 	if len(values) != 1 {
-		return "", psd2.Fail(psd2.CodeInvalid, "idempotency_key_missing", "send one Idempotency-Key with every POST")
+		return "", psd2.Fail(psd2.CodeInvalid, "idempotency_key_missing", "send one Idempotency-Key with every POST and DELETE")
 	}
 	key := values[0]
 	ok := len(key) >= 1 && len(key) <= 255
@@ -94,6 +95,14 @@ func requestHash(r *http.Request, body []byte) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
+// empty checks that an order that needs no body has none, or {}.
+func (o *order) empty() error {
+	if len(o.body) == 0 {
+		return nil
+	}
+	return edge.DecodeStrict(o.body, &struct{}{})
+}
+
 // answer is what a request got, or gets again.
 type answer struct {
 	status   int
@@ -114,6 +123,32 @@ func (o *order) again(earlier *store.Answer) (*answer, error) {
 	return &answer{status: earlier.Status, body: earlier.Body, replayed: true}, nil
 }
 
+// once does an order's work in one transaction with its key and its answer. A
+// request that was answered before gets that answer; an error leaves the key
+// unused. work may run more than once.
+func (a *room) once(c echo.Context, o *order, work func(*store.Tx) (*answer, error)) (ans *answer, err error) {
+	err = a.Store.Tx(c.Request().Context(), func(tx *store.Tx) error {
+		earlier, err := tx.ReserveKey(o.merchant.ID, o.key, o.hash)
+		if err != nil {
+			return err
+		}
+		if earlier != nil {
+			ans, err = o.again(earlier)
+			return err
+		}
+		if ans, err = work(tx); err != nil {
+			return err
+		}
+		return tx.FinishKey(o.merchant.ID, o.key, ans.status, ans.body)
+	})
+	return ans, err
+}
+
+func jsonAnswer(status int, v any) (*answer, error) {
+	body, err := json.Marshal(v)
+	return &answer{status: status, body: body}, err
+}
+
 func (ans *answer) write(c echo.Context) error {
 	header := c.Response().Header()
 	if ans.location != "" {
@@ -122,6 +157,9 @@ func (ans *answer) write(c echo.Context) error {
 	edge.Annotate(c.Request().Context(), "replayed", ans.replayed)
 	if ans.replayed {
 		header.Set(HeaderReplayed, "true")
+	}
+	if ans.status == http.StatusNoContent {
+		return c.NoContent(ans.status)
 	}
 	contentType := echo.MIMEApplicationJSON
 	if ans.status >= 400 {

@@ -30,6 +30,7 @@ import (
 	"github.com/rialto-hub/rialto/psd2/jose"
 	"github.com/rialto-hub/rialto/psd2/store"
 	"github.com/rialto-hub/rialto/psd2/testkit"
+	"github.com/rialto-hub/rialto/webhooks"
 )
 
 func TestMain(m *testing.M) { os.Exit(testkit.Main(m)) }
@@ -43,6 +44,7 @@ type world struct {
 	log  *logBuffer
 	http *http.Client
 	keys *jose.KeySet
+	hook *webhooks.Service
 
 	mu sync.Mutex
 	at time.Time
@@ -91,8 +93,9 @@ func newWorldOn(t testing.TB, open func(testing.TB, func() time.Time) *store.DB,
 	registry := banks.NewRegistry(entries, map[string]banks.Bank{"alpha": stillBank{}}, w.now)
 	server := httptest.NewUnstartedServer(nil)
 	w.url = "http://" + server.Listener.Addr().String()
+	w.hook = newWebhooks(t, w)
 	deps := api.Deps{
-		Store: w.db, Keys: keys, PublicURL: w.url, Now: w.now, Random: rand.Reader,
+		Store: w.db, Webhooks: w.hook, Keys: keys, PublicURL: w.url, Sandbox: true, Now: w.now, Random: rand.Reader,
 		Hub:  hub.New(hub.Config{PublicURL: w.url}, hub.Deps{Store: w.db, Banks: registry, Now: w.now, Random: rand.Reader}),
 		Edge: &edge.Edge{Log: slog.New(slog.NewJSONHandler(w.log, nil)), Now: w.now},
 		// The world's clock stands still, so limits would never recover.
@@ -277,8 +280,14 @@ func (m *merchant) post(target, key, body string, change ...func(*http.Request))
 
 func (m *merchant) signed(target, key, body string, change ...func(*http.Request)) *http.Request {
 	m.w.t.Helper()
-	req := m.w.request(http.MethodPost, target, body)
-	signature, err := jose.SignRequest(m.key, http.MethodPost, target, []jose.Header{{Name: "Idempotency-Key", Value: key}}, []byte(body), m.w.now())
+	return m.order(http.MethodPost, target, key, body, change...)
+}
+
+// order is a signed request of any method.
+func (m *merchant) order(method, target, key, body string, change ...func(*http.Request)) *http.Request {
+	m.w.t.Helper()
+	req := m.w.request(method, target, body)
+	signature, err := jose.SignRequest(m.key, method, target, []jose.Header{{Name: "Idempotency-Key", Value: key}}, []byte(body), m.w.now())
 	if err != nil {
 		m.w.t.Fatal(err)
 	}

@@ -102,6 +102,7 @@ func (e *postgresEngine) once(ctx context.Context, fn func(*Tx) error, forUpdate
 		_ = ptx.Rollback() // the first error is the one that counts
 		return err
 	}
+	e.commits.Add(1)
 	if err := ptx.Commit(); err != nil {
 		return fmt.Errorf("store: commit: %w", err)
 	}

@@ -134,12 +134,14 @@ func call[T any](ctx context.Context, c *Client, method, target string, body []b
 	if err != nil {
 		return nil, fmt.Errorf("apiclient: %w", err)
 	}
-	if method == http.MethodPost {
+	if method != http.MethodGet {
 		signature, err := jose.SignRequest(c.cfg.Key, method, target, []jose.Header{{Name: "Idempotency-Key", Value: key}}, body, c.cfg.Now())
 		if err != nil {
 			return nil, fmt.Errorf("apiclient: %w", err)
 		}
-		req.Header.Set("Content-Type", "application/json")
+		if len(body) > 0 {
+			req.Header.Set("Content-Type", "application/json")
+		}
 		req.Header.Set("Idempotency-Key", key)
 		req.Header.Set(jose.HeaderSignature, signature)
 	}
@@ -220,6 +222,9 @@ func (c *Client) do(req *http.Request, out any) error {
 	}
 	if res.StatusCode >= 300 {
 		return problemOf(res, body)
+	}
+	if res.StatusCode == http.StatusNoContent {
+		return nil
 	}
 	if err := json.Unmarshal(body, out); err != nil {
 		return fmt.Errorf("apiclient: read answer: %w", err)
