@@ -4,7 +4,8 @@
 // tested by calling a function.
 //
 // Read it in this order: payment.go (what we keep about a payment), state.go
-// (how it may change), event.go (what we tell others), bankstatus.go (what the
+// (how we may change it), report.go (how a bank's answer does), schedule.go
+// (when to look again), event.go (what we tell others), bankstatus.go (what the
 // banks' codes mean), then money.go, iban.go, id.go and error.go.
 //
 //	authorization_required ⇄ authorizing → authorized → executed → settled
