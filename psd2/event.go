@@ -9,22 +9,23 @@ import (
 // Types of events. Those in MerchantEvents are told to merchants by webhook;
 // the others are the payment's own story, read by API and operators.
 const (
-	EventCreated        = "payment.created"
-	EventAttemptStarted = "payment.attempt_started"
-	EventAttemptFailed  = "payment.attempt_failed"
-	EventAuthorized     = "payment.authorized"
-	EventExecuted       = "payment.executed"
-	EventCreditable     = "payment.creditable"
-	EventSettled        = "payment.settled"
-	EventFailed         = "payment.failed"
-	EventOutcomeUnknown = "payment.outcome_unknown"
-	EventPayerChecked   = "payment.payer_checked"
-	EventWebhookTest    = "webhook.test"
+	EventCreated         = "payment.created"
+	EventAttemptStarted  = "payment.attempt_started"
+	EventAttemptFailed   = "payment.attempt_failed"
+	EventAuthorized      = "payment.authorized"
+	EventExecuted        = "payment.executed"
+	EventCreditable      = "payment.creditable"
+	EventSettled         = "payment.settled"
+	EventFailed          = "payment.failed"
+	EventOutcomeUnknown  = "payment.outcome_unknown"
+	EventPayerChecked    = "payment.payer_checked"
+	EventPayerMismatched = "payment.payer_mismatched"
+	EventWebhookTest     = "webhook.test"
 )
 
 // MerchantEvents are the types that are delivered to webhook endpoints.
 var MerchantEvents = []string{
-	EventAttemptFailed, EventAuthorized, EventExecuted, EventCreditable,
+	EventAttemptFailed, EventAuthorized, EventExecuted, EventCreditable, EventPayerMismatched,
 	EventSettled, EventFailed, EventOutcomeUnknown, EventWebhookTest,
 }
 

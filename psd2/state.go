@@ -308,11 +308,12 @@ func (p *Payment) JudgePayer(sourceID func(IBAN) string, check func(holder, play
 		p.SourceID = sourceID(src.IBAN)
 	}
 	if p.PayerCheck == PayerUnknown && src.Name != "" && p.Personal.Player.Name != "" {
+		told := EventPayerMismatched
 		p.PayerCheck = PayerMismatched
 		if check(src.Name, p.Personal.Player.Name) {
-			p.PayerCheck = PayerMatched
+			p.PayerCheck, told = PayerMatched, EventPayerChecked
 		}
-		p.emit(EventPayerChecked, now)
+		p.emit(told, now)
 	}
 	if !p.State.MoneyMoved() || p.CreditableAt != nil {
 		return

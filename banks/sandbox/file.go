@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"path/filepath"
 	"sync"
 
 	"github.com/jmoiron/sqlx"
@@ -49,6 +50,8 @@ func openFile(ctx context.Context, path string) (*file, error) {
 		"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)"
 	if path == "" {
 		dsn = ":memory:"
+	} else if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, fmt.Errorf("sandbox: open: %w", err)
 	} else if f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600); err != nil { // ours alone, also its WAL
 		return nil, fmt.Errorf("sandbox: open: %w", err)
 	} else if err := f.Close(); err != nil {

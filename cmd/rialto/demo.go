@@ -42,13 +42,15 @@ func demoCommand(e env, args []string) error {
 	fmt.Fprintf(e.stdout, `Rialto demo, everything on loopback, no real money (up in %d ms)
 
   casino        %s     deposit here, as a player would
-  hosted page   %s        where payers land; API docs at %s/docs
+  API docs      %s/docs   payers land on the same host, from the casino
   banks         %s       who banks there, with passwords and phones
   operators     %s        token: %s
   health        %s/readyz   and /metrics
 
+Browsers resolve *.localhost by themselves. A program that does not: call
+http://127.0.0.1:PORT with the same port; tokens are still for %s.
 Ctrl-C stops it.
-`, time.Since(began).Milliseconds(), w.CasinoURL, w.HubURL, w.HubURL, w.BankURL, w.OpsURL, w.Hub.OperatorToken, w.AdminURL)
+`, time.Since(began).Milliseconds(), w.CasinoURL, w.HubURL, w.BankURL, w.OpsURL, w.Hub.OperatorToken, w.AdminURL, w.HubURL)
 	select {
 	case <-e.ctx.Done():
 	case err = <-w.Hub.Failed():

@@ -29,6 +29,17 @@ func keysCommand(e env, args []string) error {
 	return usagef("there is no %q", args[0])
 }
 
+// hubKeys reads the signing keys of the hub with that configuration, and says
+// in which file they are.
+func hubKeys(path string) (set *jose.KeySet, file string, err error) {
+	cfg, err := configs.Load(path)
+	if err != nil {
+		return nil, "", err
+	}
+	set, err = jose.LoadKeySet(cfg.SigningKeysFile)
+	return set, cfg.SigningKeysFile, err
+}
+
 func keysRotate(e env, args []string) error {
 	f := flags(e, "keys rotate")
 	path := f.String("config", "", "YAML file of the hub")
@@ -37,18 +48,14 @@ func keysRotate(e env, args []string) error {
 	if err := parse(f, args, 0); err != nil {
 		return err
 	}
-	cfg, err := configs.Load(*path)
-	if err != nil {
-		return err
-	}
-	set, err := jose.LoadKeySet(cfg.SigningKeysFile)
+	set, file, err := hubKeys(*path)
 	if err != nil {
 		return err
 	}
 	if err := set.Rotate(rand.Reader, time.Now(), *lead, *overlap); err != nil {
 		return err
 	}
-	if err := set.Save(cfg.SigningKeysFile); err != nil {
+	if err := set.Save(file); err != nil {
 		return err
 	}
 	fmt.Fprintln(e.stdout, "new signing keys are written; restart the hub's processes within the lead time")
@@ -61,11 +68,7 @@ func keysShow(e env, args []string) error {
 	if err := parse(f, args, 0); err != nil {
 		return err
 	}
-	cfg, err := configs.Load(*path)
-	if err != nil {
-		return err
-	}
-	set, err := jose.LoadKeySet(cfg.SigningKeysFile)
+	set, _, err := hubKeys(*path)
 	if err != nil {
 		return err
 	}
@@ -87,6 +90,9 @@ func keysMerchant(e env, args []string) error {
 	}
 	set, err := jose.NewKeySet(rand.Reader, time.Now(), jose.ES256)
 	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(*dir, 0o700); err != nil {
 		return err
 	}
 	if err := set.Save(filepath.Join(*dir, "merchant-key.json")); err != nil {

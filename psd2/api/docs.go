@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"embed"
+	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"html/template"
@@ -196,6 +197,13 @@ func (v view) schema(name string, s view) schema {
 		if description == "" {
 			description = v.resolve(p).text("description")
 		}
+		if values := p.at("enum").items(); len(values) > 0 { // of a named type they stand with the type
+			names := make([]string, len(values))
+			for i, value := range values {
+				names[i] = value.node.Value
+			}
+			description = strings.TrimSpace(description + " One of " + strings.Join(names, ", ") + ".")
+		}
 		out.Properties = append(out.Properties, property{Name: key, Kind: v.kind(p), Description: description, Required: required[key]})
 	})
 	return out
@@ -304,7 +312,12 @@ func signingExample() (*example, error) {
 	if err != nil {
 		return nil, err
 	}
-	ex.Header = fmt.Sprintf(`{"alg":"EdDSA","kid":%q,"iat":%d,"sig_headers":%q}`, key.ID(), at.Unix(), HeaderIdempotencyKey)
+	header, _, _ := strings.Cut(ex.Signature, "..")
+	text, err := base64.RawURLEncoding.DecodeString(header)
+	if err != nil {
+		return nil, err
+	}
+	ex.Header = string(text)
 	ex.Payload = ex.Method + " " + ex.Path + "\n" + HeaderIdempotencyKey + ": " + ex.Key + "\n" + ex.Body
 	sum := sha256.Sum256([]byte(ex.Payload))
 	ex.SHA256 = hex.EncodeToString(sum[:])

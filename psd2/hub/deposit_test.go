@@ -98,7 +98,7 @@ func TestOtherHoldersDepositSettlesButIsNeverCreditable(t *testing.T) {
 			if p.PayerCheck != psd2.PayerMismatched || p.CreditableAt != nil {
 				t.Errorf("%s: payer %s, creditable %v", policy, p.PayerCheck, p.CreditableAt)
 			}
-			w.wantEvents(p, "created attempt_started authorized executed settled payer_checked")
+			w.wantEvents(p, "created attempt_started authorized executed settled payer_mismatched")
 		}
 	})
 }

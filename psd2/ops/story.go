@@ -256,7 +256,7 @@ func (v *visit) eventNote(e psd2.Event) string {
 		if n := len(p.Attempts); n > 0 {
 			return join(v.reason(p.Attempts[n-1].Failure), p.Attempts[n-1].BankCode)
 		}
-	case psd2.EventPayerChecked:
+	case psd2.EventPayerChecked, psd2.EventPayerMismatched:
 		if p.Check != "" {
 			return v.say("check." + string(p.Check))
 		}

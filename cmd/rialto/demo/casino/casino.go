@@ -190,7 +190,7 @@ func (c *Casino) Deposit(ctx context.Context, player string, minor int64, locale
 	p, err := c.cfg.Client.Create(ctx, apiclient.Deposit{
 		Amount: psd2.Euro(minor), PayeeAccountID: c.cfg.AccountID, Reference: "Lucky Tide deposit",
 		Player:    psd2.Player{Reference: strings.ToLower(strings.ReplaceAll(player, " ", "-")), Name: player},
-		ReturnURI: c.cfg.URL + "/back", State: player, Locale: locale,
+		ReturnURI: c.cfg.URL + "/back", State: rand.Text(), Locale: locale,
 	}, rand.Text())
 	if err != nil {
 		return nil, err
