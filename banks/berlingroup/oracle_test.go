@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -24,6 +23,7 @@ import (
 	"github.com/rialto-hub/rialto/banks"
 	"github.com/rialto-hub/rialto/banks/sandbox/psu"
 	"github.com/rialto-hub/rialto/psd2"
+	"github.com/rialto-hub/rialto/psd2/testkit"
 )
 
 const oracle = "berlin-group/psd2-api_v1.3.12-2022-07-06.yaml"
@@ -53,44 +53,10 @@ type judge struct {
 	wrong  func(format string, args ...any)
 }
 
-// oracleFile is where the standard's file should be.
-func oracleFile(t *testing.T) string {
-	t.Helper()
-	if dir := os.Getenv("RIALTO_STANDARDS_DIR"); dir != "" {
-		return filepath.Join(dir, oracle)
-	}
-	root, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(root, "go.mod")); err == nil {
-			return filepath.Join(root, "..", "shared", "standards", oracle)
-		}
-		if root == filepath.Dir(root) {
-			t.Fatal("no go.mod above this test")
-		}
-		root = filepath.Dir(root)
-	}
-}
-
-// needOracle skips a test that says nothing without the standard's file, or
-// fails it where RIALTO_REQUIRE_ORACLES=1.
-func needOracle(t *testing.T) {
-	t.Helper()
-	if _, err := os.Stat(oracleFile(t)); err == nil {
-		return
-	}
-	if os.Getenv("RIALTO_REQUIRE_ORACLES") == "1" {
-		t.Fatal(oracle + " is not at hand")
-	}
-	t.Skip(oracle + " is not at hand")
-}
-
 // newJudge judges where the standard's file is at hand.
 func newJudge(t *testing.T, both bool) *judge {
 	t.Helper()
-	router, err := loadOracle(oracleFile(t))
+	router, err := loadOracle(testkit.StandardPath(t, oracle))
 	if err != nil && !os.IsNotExist(err) {
 		t.Fatal(err)
 	}
@@ -197,7 +163,7 @@ func (j *judge) request(r *http.Request, body []byte) *openapi3filter.RequestVal
 // TestTrafficFollowsTheStandard: every message of a payment's life, in both
 // directions, approved, declined and cancelled.
 func TestTrafficFollowsTheStandard(t *testing.T) {
-	needOracle(t)
+	testkit.Standard(t, oracle)
 	s := newSandbox(t)
 	for _, bank := range []string{"sandbank", "deichbank", "heidebank", "endbank"} {
 		c := s.profile()
@@ -254,7 +220,7 @@ func TestTrafficFollowsTheStandard(t *testing.T) {
 // TestOmittedDebtorIsTheOnlyDeparture: with debtor_account optional the order
 // leaves out a member that the schema makes mandatory, and nothing else.
 func TestOmittedDebtorIsTheOnlyDeparture(t *testing.T) {
-	needOracle(t)
+	testkit.Standard(t, oracle)
 	s := newSandbox(t)
 	c := s.profile()
 	c.BaseURL, c.DebtorAccount = s.server.URL+"/sandbank", DebtorOptional

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/rialto-hub/rialto/banks/iso20022"
+	"github.com/rialto-hub/rialto/psd2/testkit"
 )
 
 func files(t testing.TB, dir string) []string {
@@ -31,7 +32,7 @@ func TestWhatWeWriteIsValidByTheOfficialSchemas(t *testing.T) {
 }
 
 func TestValidSamplesAreAcceptedAndRoundTrip(t *testing.T) {
-	for _, file := range files(t, iso20022.Standards(t, "samples/valid")) {
+	for _, file := range files(t, testkit.Standard(t, "samples", "valid")) {
 		data, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -56,7 +57,7 @@ func TestValidSamplesAreAcceptedAndRoundTrip(t *testing.T) {
 }
 
 func TestInvalidSamplesAreRefusedAtTheNamedLayer(t *testing.T) {
-	dir := iso20022.Standards(t, "samples/invalid")
+	dir := testkit.Standard(t, "samples", "invalid")
 	raw, err := os.ReadFile(filepath.Join(dir, "INDEX.json"))
 	if err != nil {
 		t.Fatal(err)
@@ -83,8 +84,7 @@ func TestInvalidSamplesAreRefusedAtTheNamedLayer(t *testing.T) {
 
 func TestCharacterSetAgreesWithTheOracle(t *testing.T) {
 	var set struct{ Regex string }
-	raw, err := os.ReadFile(iso20022.Standards(t, "refdata/epc_charset.json"))
-	if err != nil || json.Unmarshal(raw, &set) != nil {
+	if err := json.Unmarshal(testkit.ReadStandard(t, "refdata", "epc_charset.json"), &set); err != nil {
 		t.Fatal(err)
 	}
 	allowed := regexp.MustCompile(set.Regex)
@@ -97,8 +97,7 @@ func TestCharacterSetAgreesWithTheOracle(t *testing.T) {
 
 func TestCreditorReferencesAgreeWithTheOracle(t *testing.T) {
 	var v struct{ Valid, Invalid []string }
-	raw, err := os.ReadFile(iso20022.Standards(t, "refdata/creditor_reference_rf_vectors.json"))
-	if err != nil || json.Unmarshal(raw, &v) != nil {
+	if err := json.Unmarshal(testkit.ReadStandard(t, "refdata", "creditor_reference_rf_vectors.json"), &v); err != nil {
 		t.Fatal(err)
 	}
 	write := func(ref string) error {

@@ -5,12 +5,13 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"os"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/rialto-hub/rialto/psd2/testkit"
 )
 
 // This file proves our notation of the schemas against the official ones, in
@@ -263,12 +264,8 @@ type (
 
 func TestOurNotationHasEveryElementOfTheOfficialSchemas(t *testing.T) {
 	for message, document := range theSchema().messages {
-		raw, err := os.ReadFile(standards(t, "iso20022-xsd/"+message+".xsd"))
-		if err != nil {
-			t.Fatal(err)
-		}
 		var file xsdFile
-		if err := xml.Unmarshal(raw, &file); err != nil {
+		if err := xml.Unmarshal(testkit.ReadStandard(t, "iso20022-xsd", message+".xsd"), &file); err != nil {
 			t.Fatal(err)
 		}
 		c := &comparison{t: t, complex: map[string]xsdComplex{}, simple: map[string]xsdSimple{}, done: map[string]bool{}}

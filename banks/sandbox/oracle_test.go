@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -15,17 +14,26 @@ import (
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/getkin/kin-openapi/routers"
 	"github.com/getkin/kin-openapi/routers/gorillamux"
+
+	"github.com/rialto-hub/rialto/psd2/testkit"
 )
 
 const oracleFile = "berlin-group/psd2-api_v1.3.12-2022-07-06.yaml"
 
+var oracle struct {
+	once   sync.Once
+	router routers.Router
+	err    error
+}
+
 // loadOracle reads the official OpenAPI once; nil when it is not at hand.
-var loadOracle = sync.OnceValues(func() (routers.Router, error) {
-	dir := os.Getenv("RIALTO_STANDARDS_DIR")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "..", "shared", "standards")
-	}
-	raw, err := os.ReadFile(filepath.Join(dir, oracleFile))
+func loadOracle(t *testing.T) (routers.Router, error) {
+	oracle.once.Do(func() { oracle.router, oracle.err = readOracle(testkit.StandardPath(t, oracleFile)) })
+	return oracle.router, oracle.err
+}
+
+func readOracle(file string) (routers.Router, error) {
+	raw, err := os.ReadFile(file)
 	if os.IsNotExist(err) {
 		return nil, nil
 	}
@@ -44,19 +52,14 @@ var loadOracle = sync.OnceValues(func() (routers.Router, error) {
 		return nil, err
 	}
 	return gorillamux.NewRouter(doc)
-})
+}
 
 // needOracle skips the test without the file, or fails it where it has to be there.
 func needOracle(t *testing.T) {
 	t.Helper()
-	router, err := loadOracle()
-	switch {
-	case err != nil:
+	testkit.Standard(t, oracleFile)
+	if _, err := loadOracle(t); err != nil {
 		t.Fatal(err)
-	case router == nil && os.Getenv("RIALTO_REQUIRE_ORACLES") == "1":
-		t.Fatal("the standard " + oracleFile + " is not at hand")
-	case router == nil:
-		t.Skip("the standard " + oracleFile + " is not at hand")
 	}
 }
 
@@ -68,7 +71,7 @@ type checked struct {
 }
 
 func (c checked) RoundTrip(r *http.Request) (*http.Response, error) {
-	router, err := loadOracle()
+	router, err := loadOracle(c.t)
 	if err != nil {
 		c.t.Error("oracle:", err)
 	}
@@ -149,7 +152,7 @@ func TestEveryAnswerFollowsTheStandard(t *testing.T) {
 // TestOracleNoticesAWrongAnswer shows that the judging above can fail.
 func TestOracleNoticesAWrongAnswer(t *testing.T) {
 	needOracle(t)
-	router, _ := loadOracle()
+	router, _ := loadOracle(t)
 	var probe testing.T
 	r, _ := http.NewRequest("GET", "/v1/payments/instant-sepa-credit-transfers/1/status", nil)
 	h := http.Header{"Content-Type": {"application/json"}, "X-Request-Id": {newUUID()}}

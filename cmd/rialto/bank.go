@@ -1,12 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"os"
-	"strings"
 	"time"
 
 	"gopkg.in/yaml.v3"
@@ -26,17 +26,9 @@ func bankCommand(e env, args []string) error {
 	if err := parse(f, args, 0); err != nil {
 		return err
 	}
-	var cfg sandbox.Config
-	if *path != "" {
-		text, err := os.ReadFile(*path)
-		if err != nil {
-			return err
-		}
-		d := yaml.NewDecoder(strings.NewReader(string(text)))
-		d.KnownFields(true)
-		if err := d.Decode(&cfg); err != nil {
-			return fmt.Errorf("config: %w", err)
-		}
+	cfg, err := readSandbox(*path)
+	if err != nil {
+		return err
 	}
 	if *file != "" {
 		cfg.File = *file
@@ -79,4 +71,21 @@ func bankCommand(e env, args []string) error {
 		}
 		return err
 	}
+}
+
+// readSandbox reads a sandbox's own configuration; "" is the default.
+func readSandbox(path string) (cfg sandbox.Config, err error) {
+	if path == "" {
+		return cfg, nil
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return cfg, err
+	}
+	d := yaml.NewDecoder(bytes.NewReader(text))
+	d.KnownFields(true)
+	if err := d.Decode(&cfg); err != nil {
+		return cfg, fmt.Errorf("config: %w", err)
+	}
+	return cfg, nil
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -79,26 +78,17 @@ func sentence(r bankstest.Result) string {
 	return r.Title + ": " + r.Detail
 }
 
-// sandboxConfig reads a sandbox's own configuration; "" is the default. A file
-// of another kind, such as a hub's, is wrong use: it names banks that cannot be
+// sandboxConfig reads a sandbox's configuration, which may be empty. A file of
+// another kind, such as a hub's, is wrong use: it names banks that cannot be
 // certified from here.
-func sandboxConfig(path string) (cfg sandbox.Config, err error) {
-	if path == "" {
-		return cfg, nil
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return cfg, err
-	}
-	d := yaml.NewDecoder(bytes.NewReader(text))
-	d.KnownFields(true)
-	err = d.Decode(&cfg)
+func sandboxConfig(path string) (sandbox.Config, error) {
+	cfg, err := readSandbox(path)
 	var fields *yaml.TypeError
 	if errors.As(err, &fields) {
 		return cfg, usagef("%s is not the configuration of a sandbox (%s). %s", path, fields.Errors[0], certify.Needs)
 	}
-	if err != nil && !errors.Is(err, io.EOF) {
-		return cfg, fmt.Errorf("config: %w", err)
+	if errors.Is(err, io.EOF) {
+		return cfg, nil
 	}
-	return cfg, nil
+	return cfg, err
 }

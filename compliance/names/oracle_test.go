@@ -5,45 +5,12 @@ import (
 	"fmt"
 	"hash/fnv"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/rialto-hub/rialto/psd2/testkit"
 )
-
-// complianceDir returns the folder with the real lists and the labelled names, or skips: they are no part of this module.
-func complianceDir(t testing.TB) string {
-	t.Helper()
-	dir := os.Getenv("RIALTO_COMPLIANCE_DIR")
-	if dir == "" {
-		dir = filepath.Join(moduleRoot(t), "..", "shared", "compliance")
-	}
-	if _, err := os.Stat(filepath.Join(dir, "names")); err != nil {
-		if os.Getenv("RIALTO_REQUIRE_ORACLES") == "1" {
-			t.Fatal("the compliance data is required and missing: set RIALTO_COMPLIANCE_DIR")
-		}
-		t.Skip("no compliance data: set RIALTO_COMPLIANCE_DIR to test against the real lists")
-	}
-	return dir
-}
-
-func moduleRoot(t testing.TB) string {
-	t.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return dir
-		}
-		if parent := filepath.Dir(dir); parent != dir {
-			dir = parent
-			continue
-		}
-		t.Fatal("no go.mod above the test")
-	}
-}
 
 // half splits labelled data by a hash of its key, so that a weight that fits only some of the data shows as a gap between the halves.
 func half(key string) int {
@@ -52,9 +19,9 @@ func half(key string) int {
 	return int(h.Sum32()>>7) % 2
 }
 
-func rowsOf(t testing.TB, dir, file string) [][]string {
+func rowsOf(t testing.TB, file string) [][]string {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join(dir, "names", file))
+	data, err := os.ReadFile(testkit.Compliance(t, "names", file))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,18 +32,17 @@ func rowsOf(t testing.TB, dir, file string) [][]string {
 	return out
 }
 
-func realIndex(t testing.TB) (string, *List, *Index) {
+func realIndex(t testing.TB) (*List, *Index) {
 	t.Helper()
-	dir := complianceDir(t)
-	l, err := LoadDir(filepath.Join(dir, "lists"))
+	l, err := LoadDir(testkit.Compliance(t, "lists"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return dir, l, NewIndex(l)
+	return l, NewIndex(l)
 }
 
 func TestRealListsLoadInFull(t *testing.T) {
-	_, l, _ := realIndex(t)
+	l, _ := realIndex(t)
 	want := map[string][2]int{"ofac-sdn": {8976, 23000}, "ofac-cons": {442, 1500}, "un": {1003, 4000}} // entries exactly, names at least
 	for _, s := range l.Sources {
 		w, known := want[s.Name]
@@ -99,8 +65,8 @@ func TestRealListsLoadInFull(t *testing.T) {
 
 // The bar: recall of at least 95 % over all variants of listed names at 1 % false positives among names of people who are not listed.
 func TestScreeningReachesTheBar(t *testing.T) {
-	dir, _, x := realIndex(t)
-	clean := rowsOf(t, dir, "clean_dev.tsv")
+	_, x := realIndex(t)
+	clean := rowsOf(t, "clean_dev.tsv")
 	var scores []float64
 	var wrong, cleanHalf [2]int
 	for _, row := range clean {
@@ -120,7 +86,7 @@ func TestScreeningReachesTheBar(t *testing.T) {
 	found, all := map[string]int{}, map[string]int{}
 	var foundHalf, allHalf [2]int
 	foundShipped := 0
-	for _, row := range rowsOf(t, dir, "variants_dev.tsv") {
+	for _, row := range rowsOf(t, "variants_dev.tsv") {
 		h := x.Screen(Query{Name: row[3]}, 1)
 		all[row[2]]++
 		allHalf[half(row[0])]++
@@ -161,7 +127,7 @@ func TestScreeningReachesTheBar(t *testing.T) {
 }
 
 func TestNamesInOtherScriptsAreFound(t *testing.T) {
-	_, _, x := realIndex(t)
+	_, x := realIndex(t)
 	found := 0
 	cases := []struct{ query, ids string }{ // the same person may be on several lists
 		{"Владимир Устинов", "ofac-sdn:24143"}, {"Рамзан Кадыров", "ofac-sdn:23343"}, {"صدام حسين التكريتي", "un:6908048 ofac-sdn:7843"},
@@ -182,8 +148,7 @@ func TestNamesInOtherScriptsAreFound(t *testing.T) {
 }
 
 func TestPairsReachTheBar(t *testing.T) {
-	dir := complianceDir(t)
-	f, err := os.Open(filepath.Join(dir, "names", "pairs_dev.csv"))
+	f, err := os.Open(testkit.Compliance(t, "names", "pairs_dev.csv"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -221,8 +186,8 @@ func TestPairsReachTheBar(t *testing.T) {
 }
 
 func BenchmarkScreenReal(b *testing.B) {
-	dir, _, x := realIndex(b)
-	variants := rowsOf(b, dir, "variants_dev.tsv")
+	_, x := realIndex(b)
+	variants := rowsOf(b, "variants_dev.tsv")
 	for i := 0; b.Loop(); i++ {
 		x.Screen(Query{Name: variants[i%len(variants)][3]}, 1)
 	}

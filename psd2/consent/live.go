@@ -2,21 +2,18 @@ package consent
 
 import (
 	"fmt"
-	"net/http"
 	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
 
 	"github.com/rialto-hub/rialto/psd2"
+	"github.com/rialto-hub/rialto/psd2/edge"
 )
 
-// Limits of the event streams. A stream that reaches its end is opened again
-// by the browser, which thereby shows its cookie anew.
+// Limits of the event streams.
 const (
-	streamLife    = 5 * time.Minute
 	streamPause   = 3 * time.Second // how often it looks when nobody signals
-	streamWrite   = 5 * time.Second // how long a slow reader may hold a write
 	streamsPerPay = 4
 	streamsInAll  = 4096
 )
@@ -67,66 +64,26 @@ func (v *visit) live() error {
 		return &psd2.Error{Code: psd2.CodeRateLimited, Reason: "too_many_streams", Message: "too many open pages", RetryAfter: streamPause}
 	}
 	defer v.streams.leave(v.payment.ID)
-	header := v.Response().Header()
-	header.Set("Content-Type", "text/event-stream")
-	header.Set("Cache-Control", "no-store")
-	header.Set("X-Accel-Buffering", "no")
-	v.Response().WriteHeader(http.StatusOK)
-	if v.Request().Method == http.MethodHead {
-		return nil
-	}
-	v.follow()
-	return nil
-}
-
-// follow writes until nothing more is expected or the reader has gone.
-func (v *visit) follow() {
-	var changed <-chan struct{}
+	stream := edge.Stream{Pause: streamPause, Closed: v.closed}
 	if v.Watch != nil {
-		ch, stop := v.Watch(v.payment.ID)
+		changed, stop := v.Watch(v.payment.ID)
 		defer stop()
-		changed = ch
+		stream.Changed = changed
 	}
-	end := time.NewTimer(streamLife)
-	defer end.Stop()
-	pause := time.NewTicker(streamPause)
-	defer pause.Stop()
 	shown := ""
-	for {
+	stream.Serve(v.Response(), v.Request(), func() (events string, more bool) {
 		p, err := v.Hub.Payment(v.ctx(), v.payment.ID)
 		if err != nil {
-			return // the page falls back to loading again
+			return "", false // the page falls back to loading again
 		}
 		now := v.Now()
-		event := ": still here\n\n"
 		if f := fingerprint(p, now); f != shown {
-			event, shown = fmt.Sprintf("event: state\ndata: %s\n\n", f), f
+			events, shown = fmt.Sprintf("event: state\ndata: %s\n\n", f), f
 		}
-		over := looks[situation(p, now)].refresh == 0
-		if over {
-			event += "event: end\ndata: end\n\n"
+		if more = looks[situation(p, now)].refresh != 0; !more {
+			events += "event: end\ndata: end\n\n"
 		}
-		if v.send(event) != nil || over {
-			return
-		}
-		select {
-		case <-changed:
-		case <-pause.C:
-		case <-end.C:
-			return
-		case <-v.closed:
-			return
-		case <-v.ctx().Done():
-			return
-		}
-	}
-}
-
-func (v *visit) send(event string) error {
-	control := http.NewResponseController(v.Response().Writer)
-	_ = control.SetWriteDeadline(time.Now().Add(streamWrite)) // the connection's clock; without one a slow reader waits longer
-	if _, err := v.Response().Write([]byte(event)); err != nil {
-		return err
-	}
-	return control.Flush()
+		return events, more
+	})
+	return nil
 }

@@ -6,6 +6,8 @@
 //	                 answer, panics, metrics, one wide log event per request
 //	SecurityHeaders  what every answer carries, errors too
 //	WriteProblem     the one place where a *psd2.Error becomes an HTTP answer
+//	NoteFailure      the same for rooms that answer with a page
+//	Stream           server-sent events for a page that waits
 //	ReadBody         raw bytes with a cap and a content type
 //	DecodeStrict     JSON with nothing left to interpretation
 //	ReadForm         the same for forms

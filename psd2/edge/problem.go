@@ -121,6 +121,22 @@ func writeProblem(w http.ResponseWriter, r *http.Request, status int, e *psd2.Er
 	_, _ = w.Write(body) // the client may be gone
 }
 
+// NoteFailure does what is the same for every failure that a room answers with
+// a page of its own instead of a problem: Retry-After, and the cause in the
+// request's wide event.
+func NoteFailure(w http.ResponseWriter, r *http.Request, status int, err error) {
+	var e *psd2.Error
+	if errors.As(err, &e) {
+		Annotate(r.Context(), "problem", e.Reason)
+		if e.RetryAfter > 0 {
+			w.Header().Set("Retry-After", RetrySeconds(e))
+		}
+	}
+	if status >= http.StatusInternalServerError {
+		Annotate(r.Context(), "error", err.Error())
+	}
+}
+
 // RetrySeconds is the value of Retry-After for e: whole seconds, at least one.
 func RetrySeconds(e *psd2.Error) string {
 	return strconv.Itoa(max(1, int(math.Ceil(e.RetryAfter.Seconds()))))

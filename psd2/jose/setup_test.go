@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -135,39 +133,4 @@ func (r request) sign(t testing.TB, key *jose.Key, now time.Time) string {
 func (r request) verify(signature string, keys *jose.PublicKeySet, now time.Time) error {
 	_, err := jose.VerifyRequest(signature, keys, r.method, r.target, r.header, r.body, now)
 	return err
-}
-
-// oracle returns a file of the standards collection.
-func oracle(t *testing.T, path ...string) []byte {
-	t.Helper()
-	dir := os.Getenv("RIALTO_STANDARDS_DIR")
-	if dir == "" {
-		dir = filepath.Join(repoRoot(t), "..", "shared", "standards")
-	}
-	data, err := os.ReadFile(filepath.Join(append([]string{dir}, path...)...))
-	if err != nil {
-		if os.Getenv("RIALTO_REQUIRE_ORACLES") == "1" {
-			t.Fatalf("the standards collection is missing: %v", err)
-		}
-		t.Skip("the standards collection is missing; set RIALTO_STANDARDS_DIR")
-	}
-	return data
-}
-
-func repoRoot(t *testing.T) string {
-	t.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return dir
-		}
-		parent := filepath.Dir(dir)
-		if parent == dir {
-			t.Fatal("no go.mod above the test")
-		}
-		dir = parent
-	}
 }

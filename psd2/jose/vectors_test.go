@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/rialto-hub/rialto/psd2/jose"
+	"github.com/rialto-hub/rialto/psd2/testkit"
 )
 
 type vector struct {
@@ -26,7 +27,7 @@ type vector struct {
 
 func vectors(t *testing.T) map[string]vector {
 	var document struct{ Vectors []vector }
-	if err := json.Unmarshal(oracle(t, "jose", "vectors.json"), &document); err != nil {
+	if err := json.Unmarshal(testkit.ReadStandard(t, "jose", "vectors.json"), &document); err != nil {
 		t.Fatal(err)
 	}
 	byName := map[string]vector{}

@@ -1,114 +1,21 @@
 package ops_test
 
 import (
-	"context"
 	"fmt"
 	"net"
 	"net/http/httptest"
 	"os"
-	"path/filepath"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/cdp"
-	"github.com/chromedp/cdproto/emulation"
-	"github.com/chromedp/cdproto/input"
-	"github.com/chromedp/cdproto/log"
-	"github.com/chromedp/cdproto/page"
-	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
 	"github.com/rialto-hub/rialto/banks"
 	"github.com/rialto-hub/rialto/psd2"
 	"github.com/rialto-hub/rialto/psd2/ops"
 	"github.com/rialto-hub/rialto/psd2/testkit"
+	chromium "github.com/rialto-hub/rialto/psd2/testkit/browser"
 )
-
-// chromium is a headless browser with everything that a page complains about.
-type chromium struct {
-	context.Context
-	t *testing.T
-
-	mu         sync.Mutex
-	complaints []string
-}
-
-func newChromium(t *testing.T) *chromium {
-	t.Helper()
-	path := testkit.Tool(t, "chromium", "chromium-browser", "google-chrome")
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
-		chromedp.UserDataDir(t.TempDir()), chromedp.Flag("disable-component-update", true),
-		chromedp.Flag("disable-background-networking", true), chromedp.Flag("lang", "en"))
-	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
-	t.Cleanup(cancel)
-	ctx, cancelTab := chromedp.NewContext(ctx)
-	t.Cleanup(cancelTab)
-	c := &chromium{t: t}
-	must(t, chromedp.Do(ctx)) // the browser lives as long as this context
-	ctx, cancelTime := context.WithTimeout(ctx, 90*time.Second)
-	t.Cleanup(cancelTime)
-	c.Context = ctx
-	must(t, chromedp.Listen(ctx, c.listen))
-	send(c, log.Enable, cdp.Empty{})
-	return c
-}
-
-// send gives the tab a protocol command.
-func send[P, R any](c *chromium, command cdp.Command[P, R], params P) {
-	c.t.Helper()
-	c.run(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
-		_, err := cdp.Call(ctx, t, command, params)
-		return err
-	}))
-}
-
-func (c *chromium) listen(event any) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	switch e := event.(type) {
-	case *log.EventEntryAdded:
-		if e.Entry.Level == log.EntryLevelError || e.Entry.Level == log.EntryLevelWarning {
-			c.complaints = append(c.complaints, e.Entry.Text+" "+e.Entry.URL)
-		}
-	case *runtime.EventExceptionThrown:
-		c.complaints = append(c.complaints, e.ExceptionDetails.Text)
-	case *page.EventJavascriptDialogOpening:
-		c.complaints = append(c.complaints, "a dialog opened: "+e.Message)
-	}
-}
-
-func (c *chromium) run(actions ...chromedp.Action[chromedp.Void]) {
-	c.t.Helper()
-	must(c.t, chromedp.Do(c, actions...))
-}
-
-// value runs an action that gives one.
-func value[T any](c *chromium, a chromedp.Action[T]) T {
-	c.t.Helper()
-	v, err := chromedp.Run(c, a)
-	must(c.t, err)
-	return v
-}
-
-// quiet fails when a page complained: a policy violated, a script broken.
-func (c *chromium) quiet() {
-	c.t.Helper()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.complaints) > 0 {
-		c.t.Errorf("the browser complains:\n%s", strings.Join(c.complaints, "\n"))
-	}
-}
-
-func (c *chromium) shot(name string) {
-	c.t.Helper()
-	png := value(c, chromedp.FullScreenshot(100))
-	must(c.t, os.WriteFile(filepath.Join(os.Getenv("RIALTO_SCREENSHOT_DIR"), name+".png"), png, 0o644))
-}
-
-func test(name string) chromedp.CSS { return chromedp.CSS(`[data-test="` + name + `"]`) }
 
 // newLoopbackWorld runs the room without TLS under ops.localhost, as the demo
 // does: browsers treat that name as trustworthy.
@@ -126,50 +33,43 @@ func newLoopbackWorld(t *testing.T) *world {
 	return w
 }
 
-func (c *chromium) signIn(w *world) {
-	c.t.Helper()
-	c.run(chromedp.Navigate(w.server.URL+"/"), chromedp.WaitVisible(test("login")),
-		chromedp.SendKeys(chromedp.CSS("#token"), token), chromedp.Click(test("login")), chromedp.WaitVisible(test("logout")))
-}
-
-// key presses a key as a keyboard does: what the page prevents is not typed.
-func (c *chromium) key(k string) {
-	c.t.Helper()
-	send(c, input.DispatchKeyEvent, input.DispatchKeyEventParams{Type: input.DispatchKeyEventTypeKeyDown, Key: k, Text: k})
-	send(c, input.DispatchKeyEvent, input.DispatchKeyEventParams{Type: input.DispatchKeyEventTypeKeyUp, Key: k})
+func signIn(c *chromium.Browser, w *world) {
+	c.Go(w.server.URL+"/", chromium.Named("login"))
+	c.Type("#token", token)
+	c.Press(chromium.Named("login"), chromium.Named("logout"))
 }
 
 func TestOperatorWorksByKeyboard(t *testing.T) {
 	w := newLoopbackWorld(t)
 	w.create("Deposit 1")
 	p := w.create("Deposit 2")
-	c := newChromium(t)
-	c.signIn(w)
+	c := chromium.Open(t, chromium.Options{Name: "ops"})
+	signIn(c, w)
 	focused := func() string {
-		return value(c, chromedp.Evaluate[string](`document.activeElement.id || document.activeElement.title`))
+		return chromium.Value(c, chromedp.Evaluate[string](`document.activeElement.id || document.activeElement.title`))
 	}
-	c.key("j")
+	c.Key("j")
 	if got := focused(); got != p.ID {
 		t.Errorf("j leads to %q", got)
 	}
-	c.key("?")
-	c.run(chromedp.WaitVisible(chromedp.CSS("dialog[open]")))
-	c.run(chromedp.Click(chromedp.CSS("dialog .button")), chromedp.WaitNotVisible(chromedp.CSS("#keys")))
-	c.key("/")
+	c.Key("?")
+	c.Wait("dialog[open]")
+	c.Do("close the dialog", chromedp.Click(chromedp.CSS("dialog .button")), chromedp.WaitNotVisible(chromedp.CSS("#keys")))
+	c.Key("/")
 	if got := focused(); got != "q" {
 		t.Errorf("/ leads to %q", got)
 	}
-	if got := value(c, chromedp.Evaluate[string](`document.activeElement.value`)); got != "" {
+	if got := chromium.Value(c, chromedp.Evaluate[string](`document.activeElement.value`)); got != "" {
 		t.Errorf("the key itself was typed: %q", got)
 	}
-	c.run(chromedp.KeyEvent("Deposit 2\r"), chromedp.WaitVisible(test("payment-id"))) // the letters of other keys are just letters here
-	if got := strings.TrimSpace(value(c, chromedp.TextContent(test("payment-id")))); got != p.ID {
+	c.Do("search", chromedp.KeyEvent("Deposit 2\r"), chromedp.WaitVisible(chromium.Named("payment-id"))) // the letters of other keys are just letters here
+	if got := c.Text(chromium.Named("payment-id")); got != p.ID {
 		t.Errorf("found %q", got)
 	}
-	if got := value(c, chromedp.Evaluate[string](`location.pathname + location.search`)); got != "/search" {
+	if got := chromium.Value(c, chromedp.Evaluate[string](`location.pathname + location.search`)); got != "/search" {
 		t.Errorf("the search is at %q", got)
 	}
-	c.quiet()
+	c.Quiet()
 }
 
 func TestForeignTextRunsNowhere(t *testing.T) { // B14
@@ -179,10 +79,10 @@ func TestForeignTextRunsNowhere(t *testing.T) { // B14
 	w.attempt(p.ID, evil)
 	w.report(p.ID, evil, evil)
 	w.webhooks.list = []ops.Delivery{{ID: evil, Type: evil, Host: evil, State: evil, Tries: []ops.Try{{Error: evil}}}}
-	c := newChromium(t)
-	c.signIn(w)
-	c.run(chromedp.Navigate(w.server.URL+"/payments/"+p.ID), chromedp.WaitVisible(test("payment-id")))
-	c.quiet()
+	c := chromium.Open(t, chromium.Options{Name: "ops"})
+	signIn(c, w)
+	c.Go(w.server.URL+"/payments/"+p.ID, chromium.Named("payment-id"))
+	c.Quiet()
 }
 
 func TestPictures(t *testing.T) {
@@ -191,37 +91,36 @@ func TestPictures(t *testing.T) {
 	}
 	w := newLoopbackWorld(t)
 	story, unknown := w.busyDay()
-	c := newChromium(t)
-	c.run(chromedp.Navigate(w.server.URL+"/login"), chromedp.WaitVisible(test("login")))
+	c := chromium.Open(t, chromium.Options{Name: "ops"})
+	c.Go(w.server.URL+"/login", chromium.Named("login"))
 	for _, lang := range []string{"en", "de"} {
 		for _, scheme := range []string{"light", "dark"} {
 			for _, width := range []int64{390, 1280} {
 				name := func(page string) string { return fmt.Sprintf("%s-%s-%s-%d", page, lang, scheme, width) }
-				c.run(chromedp.EmulateViewport(width, 844))
-				send(c, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-					Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
-				c.run(chromedp.Navigate(w.server.URL+"/login?lang="+lang), chromedp.WaitVisible(test("login")))
-				c.shot(name("1-login"))
-				c.signIn(w)
-				c.shot(name("2-payments"))
-				c.run(chromedp.Navigate(w.server.URL+"/payments/"+story), chromedp.WaitVisible(test("payment-id")))
-				c.shot(name("3-story"))
-				c.run(chromedp.Navigate(w.server.URL+"/payments/"+unknown), chromedp.WaitVisible(test("payment-id")))
-				c.shot(name("4-unknown"))
-				c.run(chromedp.Navigate(w.server.URL+"/banks"), chromedp.WaitVisible(test("summary")))
-				c.shot(name("5-banks"))
-				c.run(chromedp.SendKeys(chromedp.CSS("#q"), payerIBAN), chromedp.Click(test("search")), chromedp.WaitVisible(test("searched")))
-				c.shot(name("6-search"))
-				c.key("?")
-				c.run(chromedp.WaitVisible(chromedp.CSS("dialog[open]")))
-				c.shot(name("7-keys"))
-				c.run(chromedp.Click(chromedp.CSS("dialog .button")), chromedp.WaitNotVisible(chromedp.CSS("#keys")))
-				c.run(chromedp.Click(test("logout")), chromedp.WaitVisible(test("login")))
+				c.Look(width, scheme == "dark")
+				c.Go(w.server.URL+"/login?lang="+lang, chromium.Named("login"))
+				c.Shot(name("1-login"))
+				signIn(c, w)
+				c.Shot(name("2-payments"))
+				c.Go(w.server.URL+"/payments/"+story, chromium.Named("payment-id"))
+				c.Shot(name("3-story"))
+				c.Go(w.server.URL+"/payments/"+unknown, chromium.Named("payment-id"))
+				c.Shot(name("4-unknown"))
+				c.Go(w.server.URL+"/banks", chromium.Named("summary"))
+				c.Shot(name("5-banks"))
+				c.Type("#q", payerIBAN)
+				c.Press(chromium.Named("search"), chromium.Named("searched"))
+				c.Shot(name("6-search"))
+				c.Key("?")
+				c.Wait("dialog[open]")
+				c.Shot(name("7-keys"))
+				c.Do("close the dialog", chromedp.Click(chromedp.CSS("dialog .button")), chromedp.WaitNotVisible(chromedp.CSS("#keys")))
+				c.Press(chromium.Named("logout"), chromium.Named("login"))
 				w.clock.Add(time.Minute)
 			}
 		}
 	}
-	c.quiet()
+	c.Quiet()
 }
 
 // busyDay makes payments of every kind; it gives one with a whole story and

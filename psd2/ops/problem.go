@@ -2,13 +2,10 @@ package ops
 
 import (
 	"errors"
-	"math"
 	"net/http"
-	"strconv"
 
 	"github.com/labstack/echo/v4"
 
-	"github.com/rialto-hub/rialto/psd2"
 	"github.com/rialto-hub/rialto/psd2/edge"
 	"github.com/rialto-hub/rialto/psd2/page"
 )
@@ -21,16 +18,7 @@ func (r *Room) failed(err error, c echo.Context) {
 	}
 	ctx := c.Request().Context()
 	status, key := classify(err)
-	var e *psd2.Error
-	if errors.As(err, &e) {
-		edge.Annotate(ctx, "problem", e.Reason)
-		if e.RetryAfter > 0 {
-			c.Response().Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(e.RetryAfter.Seconds()))))
-		}
-	}
-	if status >= http.StatusInternalServerError {
-		edge.Annotate(ctx, "error", err.Error())
-	}
+	edge.NoteFailure(c.Response(), c.Request(), status, err)
 	lang := page.Negotiate(c.Response(), c.Request(), "")
 	p := page.Page{Name: "error", Lang: lang, Layout: "dense", Status: status, Title: r.pages.Say(lang, "error."+key+".title"),
 		Data: page.Problem{

@@ -41,17 +41,53 @@ func Root(t testing.TB) string {
 	}
 }
 
-// Standard finds a file of the standards' folder ($RIALTO_STANDARDS_DIR, or
-// ../shared/standards beside the repository).
+// StandardPath is where a file of the standards' folder should be:
+// $RIALTO_STANDARDS_DIR, or ../shared/standards beside the repository. It may
+// not be there; most tests want Standard.
+func StandardPath(t testing.TB, name ...string) string {
+	t.Helper()
+	return beside(t, "RIALTO_STANDARDS_DIR", "standards", name)
+}
+
+// Standard finds a file or folder of the standards' folder, or skips the test.
 func Standard(t testing.TB, name ...string) string {
 	t.Helper()
-	dir := os.Getenv("RIALTO_STANDARDS_DIR")
-	if dir == "" {
-		dir = filepath.Join(Root(t), "..", "shared", "standards")
+	return oracle(t, "RIALTO_STANDARDS_DIR", StandardPath(t, name...))
+}
+
+// ReadStandard reads a file of the standards' folder whole, or skips the test.
+func ReadStandard(t testing.TB, name ...string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(Standard(t, name...))
+	if err != nil {
+		t.Fatal(err)
 	}
-	path := filepath.Join(append([]string{dir}, name...)...)
+	return data
+}
+
+// Compliance finds a file or folder of the compliance data, which are real
+// sanctions lists and labelled names ($RIALTO_COMPLIANCE_DIR, or
+// ../shared/compliance beside the repository), or skips the test.
+func Compliance(t testing.TB, name ...string) string {
+	t.Helper()
+	return oracle(t, "RIALTO_COMPLIANCE_DIR", beside(t, "RIALTO_COMPLIANCE_DIR", "compliance", name))
+}
+
+// beside is a path in the folder that the environment names, or else in one
+// that lies beside the repository.
+func beside(t testing.TB, variable, folder string, name []string) string {
+	t.Helper()
+	dir := os.Getenv(variable)
+	if dir == "" {
+		dir = filepath.Join(Root(t), "..", "shared", folder)
+	}
+	return filepath.Join(append([]string{dir}, name...)...)
+}
+
+func oracle(t testing.TB, variable, path string) string {
+	t.Helper()
 	if _, err := os.Stat(path); err != nil {
-		missing(t, "RIALTO_REQUIRE_ORACLES", "the standard "+filepath.Join(name...)+" is not at hand")
+		missing(t, "RIALTO_REQUIRE_ORACLES", "the oracle "+filepath.Base(path)+" is not at hand: set "+variable)
 	}
 	return path
 }

@@ -12,13 +12,13 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"testing/iotest"
 	"time"
 
+	"github.com/rialto-hub/rialto/psd2/testkit"
 	"github.com/rialto-hub/rialto/webhooks/verify"
 )
 
@@ -52,7 +52,7 @@ func TestStandardWebhooksVector(t *testing.T) {
 			Signature          string `json:"webhook-signature"`
 		}
 	}
-	if err := json.Unmarshal(oracle(t, "jose", "vectors.json"), &document); err != nil {
+	if err := json.Unmarshal(testkit.ReadStandard(t, "jose", "vectors.json"), &document); err != nil {
 		t.Fatal(err)
 	}
 	for _, v := range document.Vectors {
@@ -394,30 +394,4 @@ func FuzzVerify(f *testing.F) {
 			t.Fatalf("believed %q %q %q %q %q", id, timestamp, signature, jws, body)
 		}
 	})
-}
-
-func oracle(t *testing.T, path ...string) []byte {
-	t.Helper()
-	dir := os.Getenv("RIALTO_STANDARDS_DIR")
-	if dir == "" {
-		root, err := os.Getwd()
-		for err == nil {
-			if _, missing := os.Stat(filepath.Join(root, "go.mod")); missing == nil {
-				break
-			}
-			if root == filepath.Dir(root) {
-				t.Fatal("no go.mod above the test")
-			}
-			root = filepath.Dir(root)
-		}
-		dir = filepath.Join(root, "..", "shared", "standards")
-	}
-	data, err := os.ReadFile(filepath.Join(append([]string{dir}, path...)...))
-	if err != nil {
-		if os.Getenv("RIALTO_REQUIRE_ORACLES") == "1" {
-			t.Fatalf("the standards collection is missing: %v", err)
-		}
-		t.Skip("the standards collection is missing; set RIALTO_STANDARDS_DIR")
-	}
-	return data
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
@@ -41,6 +43,8 @@ type Browser struct {
 
 	mu         sync.Mutex
 	complaints []string
+	bytes      map[network.RequestID]int64 // of what crossed the wire
+	urls       map[network.RequestID]string
 	shots      int
 }
 
@@ -67,7 +71,7 @@ func Open(t testing.TB, o Options) *Browser {
 	}
 	ctx, cancelTime := context.WithTimeout(ctx, 2*time.Minute)
 	t.Cleanup(cancelTime)
-	b := &Browser{t: t, ctx: ctx, name: o.Name}
+	b := &Browser{t: t, ctx: ctx, name: o.Name, bytes: map[network.RequestID]int64{}, urls: map[network.RequestID]string{}}
 	if err := chromedp.Listen(ctx, b.hear); err != nil {
 		t.Fatal(err)
 	}
@@ -75,13 +79,19 @@ func Open(t testing.TB, o Options) *Browser {
 	Send(b, log.Enable, cdp.Empty{})
 	Send(b, network.SetExtraHTTPHeaders, network.SetExtraHTTPHeadersParams{Headers: network.Headers{"Accept-Language": o.Language}})
 	Send(b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: o.NoScript})
+	b.Look(o.Width, o.Dark)
+	return b
+}
+
+// Look sets the window's width and the colours the person prefers.
+func (b *Browser) Look(width int64, dark bool) {
+	b.t.Helper()
 	scheme := "light"
-	if o.Dark {
+	if dark {
 		scheme = "dark"
 	}
 	Send(b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
-	b.Do("set the window", chromedp.EmulateViewport(o.Width, 900))
-	return b
+	b.Do("set the window", chromedp.EmulateViewport(width, 900))
 }
 
 // Send gives the tab a protocol command.
@@ -109,6 +119,10 @@ func (b *Browser) hear(event any) {
 		b.complaints = append(b.complaints, e.ExceptionDetails.Text)
 	case *page.EventJavascriptDialogOpening:
 		b.complaints = append(b.complaints, "a dialog opened: "+e.Message)
+	case *network.EventRequestWillBeSent:
+		b.urls[e.RequestID] = e.Request.URL
+	case *network.EventLoadingFinished:
+		b.bytes[e.RequestID] += int64(e.EncodedDataLength)
 	}
 }
 
@@ -122,6 +136,16 @@ func (b *Browser) Do(what string, actions ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
+// Value runs an action that gives one.
+func Value[T any](b *Browser, a chromedp.Action[T]) T {
+	b.t.Helper()
+	v, err := chromedp.Run(b.ctx, a)
+	if err != nil {
+		b.t.Fatalf("%s: %v", b.name, err)
+	}
+	return v
+}
+
 // Named selects what carries that data-test name.
 func Named(name string) chromedp.CSS { return chromedp.CSS(`[data-test="` + name + `"]`) }
 
@@ -129,6 +153,12 @@ func Named(name string) chromedp.CSS { return chromedp.CSS(`[data-test="` + name
 func (b *Browser) Go(url string, wait chromedp.CSS) {
 	b.t.Helper()
 	b.Do("go to "+url, chromedp.Navigate(url), chromedp.WaitVisible(wait))
+}
+
+// Wait waits until something is to be seen.
+func (b *Browser) Wait(what chromedp.CSS) {
+	b.t.Helper()
+	b.Do("wait for "+string(what), chromedp.WaitVisible(what))
 }
 
 // Press clicks something and waits for something, usually on the next page.
@@ -146,14 +176,31 @@ func (b *Browser) Type(field chromedp.CSS, text string) {
 // Text is what an element says.
 func (b *Browser) Text(what chromedp.CSS) string {
 	b.t.Helper()
-	s, err := chromedp.Run(b.ctx, chromedp.TextContent(what))
-	if err != nil {
-		b.t.Fatalf("%s: read %s: %v", b.name, what, err)
-	}
-	return strings.TrimSpace(s)
+	return strings.TrimSpace(Value(b, chromedp.TextContent(what)))
 }
 
-// Shot keeps a screenshot in screenshots/, which is not committed.
+// Key presses a key as a keyboard does: what the page prevents is not typed.
+func (b *Browser) Key(k string) {
+	b.t.Helper()
+	Send(b, input.DispatchKeyEvent, input.DispatchKeyEventParams{Type: input.DispatchKeyEventTypeKeyDown, Key: k, Text: k})
+	Send(b, input.DispatchKeyEvent, input.DispatchKeyEventParams{Type: input.DispatchKeyEventTypeKeyUp, Key: k})
+}
+
+// Weight is how many bytes have crossed the wire from a host so far, as they
+// were encoded.
+func (b *Browser) Weight(host string) (total int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for id, n := range b.bytes {
+		if strings.Contains(b.urls[id], host) {
+			total += n
+		}
+	}
+	return total
+}
+
+// Shot keeps a screenshot in $RIALTO_SCREENSHOT_DIR, else in screenshots/,
+// which is not committed.
 func (b *Browser) Shot(name string) {
 	b.t.Helper()
 	png, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
@@ -161,7 +208,10 @@ func (b *Browser) Shot(name string) {
 		b.t.Logf("screenshot %s: %v", name, err)
 		return
 	}
-	dir := filepath.Join(testkit.Root(b.t), "screenshots")
+	dir := os.Getenv("RIALTO_SCREENSHOT_DIR")
+	if dir == "" {
+		dir = filepath.Join(testkit.Root(b.t), "screenshots")
+	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		b.t.Fatal(err)
 	}
@@ -172,13 +222,18 @@ func (b *Browser) Shot(name string) {
 	}
 }
 
+// Complaints is what the pages complained about so far.
+func (b *Browser) Complaints() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.complaints)
+}
+
 // Quiet fails the test when a page complained: a policy violated, a script
 // broken, a file missing.
 func (b *Browser) Quiet() {
 	b.t.Helper()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, c := range b.complaints {
+	for _, c := range b.Complaints() {
 		b.t.Errorf("%s: the browser complained: %s", b.name, c)
 	}
 }
