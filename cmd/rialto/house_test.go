@@ -88,17 +88,6 @@ func (b *bankServer) holding(f func(*http.Request)) {
 	b.hold = f
 }
 
-// customer opens an account for somebody new.
-func (b *bankServer) customer(t *testing.T, n psu.NewCustomers) psu.Credentials {
-	t.Helper()
-	n.Count = 1
-	list, err := b.Operator.Create(t.Context(), "sandbank", n)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return list[0]
-}
-
 // entries are the bank as a hub's registry has it.
 func (b *bankServer) entries() []banks.Entry {
 	return demo.BankEntries(b.URL, b.URL, sandbox.DefaultBanks()[:1], nil)

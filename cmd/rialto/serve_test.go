@@ -392,11 +392,8 @@ func TestOneTraceFromTheRequestToTheBank(t *testing.T) {
 	payAt(t, p.HostedPage.URL, anna, psu.Wish{}, counted)
 	s.await(t, p.ID, psd2.EventCreditable)
 	var problem apiclient.Problem
-	res, err := http.Get(h.PublicURL + "/v1/payments/pay_nothing\n")
-	if err == nil {
-		t.Fatal("a newline in an address was sent")
-	}
-	if res, err = http.Get(h.PublicURL + "/v1/payments/pay%0Anothing%1b%5B31m"); err != nil { // C38
+	res, err := http.Get(h.PublicURL + "/v1/payments/pay%0Anothing%1b%5B31m") // C38
+	if err != nil {
 		t.Fatal(err)
 	}
 	err = json.NewDecoder(res.Body).Decode(&problem)
