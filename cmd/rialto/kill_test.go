@@ -108,7 +108,7 @@ type killers struct {
 // payers keeps n people depositing until told to stop. Every deposit has a
 // person of its own: a bank takes each code of his phone only once.
 func (k *killers) payers(ctx context.Context, n, people int) {
-	list, err := k.f.Operator.Create(ctx, fleet.BankID, psu.NewCustomers{Count: people, User: "k", Holder: fleet.Holder, BalanceMinor: 1_000_000})
+	list, err := k.f.Customers(ctx, people)
 	if err != nil {
 		k.t.Fatal(err)
 	}

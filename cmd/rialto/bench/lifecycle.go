@@ -74,7 +74,7 @@ func Lifecycle(ctx context.Context, o Options) (r Report, err error) {
 		return r, err
 	}
 	defer f.Close()
-	people, err := customers(ctx, f, o.Warmup+o.Deposits)
+	people, err := f.Customers(ctx, o.Warmup+o.Deposits)
 	if err != nil {
 		return r, err
 	}
@@ -114,21 +114,6 @@ func Lifecycle(ctx context.Context, o Options) (r Report, err error) {
 	r.FloorPS = round(r.Bare.floor(Budget))
 	r.Ratio = math.Round(r.ThroughputPS/r.FloorPS*1000) / 1000
 	return r, nil
-}
-
-// customers opens one account for each deposit.
-func customers(ctx context.Context, f *fleet.Fleet, n int) ([]psu.Credentials, error) {
-	var out []psu.Credentials
-	for len(out) < n {
-		more, err := f.Operator.Create(ctx, fleet.BankID, psu.NewCustomers{
-			Count: min(n-len(out), 5000), User: fmt.Sprintf("c%d-", len(out)), Holder: fleet.Holder, BalanceMinor: 1_000_000,
-		})
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, more...)
-	}
-	return out, nil
 }
 
 // deposits does one for each of the people, so many at once, and returns how

@@ -256,6 +256,21 @@ func (f *Fleet) NewPayer(c psu.Credentials) *payer.Payer {
 	return &payer.Payer{Client: payer.NewClient(f.HTTP), Bank: BankID, Credentials: c, Now: time.Now}
 }
 
+// Customers opens accounts at the bank, one for each of so many people.
+func (f *Fleet) Customers(ctx context.Context, n int) ([]psu.Credentials, error) {
+	var out []psu.Credentials
+	for len(out) < n { // the bank takes so many at once
+		more, err := f.Operator.Create(ctx, BankID, psu.NewCustomers{
+			Count: min(n-len(out), 5000), User: fmt.Sprintf("c%d-", len(out)), Holder: Holder, BalanceMinor: 1_000_000,
+		})
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, more...)
+	}
+	return out, nil
+}
+
 // Deposit asks the hub for a deposit of 25.00 € for one player.
 func (f *Fleet) Deposit(ctx context.Context, player, key string) (*apiclient.Payment, error) {
 	return f.Merchant.Create(ctx, apiclient.Deposit{
