@@ -36,14 +36,12 @@ func (p *Payment) NextStep(submitTimeout time.Duration) (time.Time, bool) {
 		return a.StartedAt.Add(submitTimeout), true
 	case a != nil && p.State == StateOutcomeUnknown:
 		return nextPoll(pollUnknown, p.UpdatedAt, a.AskedAt, watchUnknown)
-	case a != nil && a.ReturnedAt == nil && a.State == AttemptAuthorizing:
-		next, ok := nextPoll(pollWhileAway, *a.AtRiskAt, a.AskedAt, watchUnknown)
-		if end := p.decisiveMoment(a); ok && end.Before(next) && (a.AskedAt == nil || a.AskedAt.Before(end)) {
-			next = end
-		}
-		return next, ok
 	case a != nil:
-		next, ok := nextPoll(pollAfterReturn, anchor(p, a), a.AskedAt, watchUnknown)
+		points, from := pollAfterReturn, anchor(p, a)
+		if a.ReturnedAt == nil && a.State == AttemptAuthorizing {
+			points = pollWhileAway
+		}
+		next, ok := nextPoll(points, from, a.AskedAt, watchUnknown)
 		if end := p.decisiveMoment(a); ok && end.Before(next) && (a.AskedAt == nil || a.AskedAt.Before(end)) {
 			next = end
 		}

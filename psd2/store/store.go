@@ -161,9 +161,6 @@ func (db *DB) Select(ctx context.Context, dst any, query string, args ...any) er
 // Lookup is the keyed hash of a personal value, for equality look-ups.
 func (db *DB) Lookup(kind, value string) string { return db.keys.lookup(kind, value) }
 
-// Random is the source of randomness the database was opened with.
-func (db *DB) Random() io.Reader { return db.opt.Random }
-
 // Now is the time by the clock the database was opened with.
 func (db *DB) Now() time.Time { return micro(db.opt.Now()) }
 

@@ -83,11 +83,8 @@ func Start(ctx context.Context, cfg configs.Config, o Options) (h *Hub, err erro
 			return h, err
 		}
 	}
-	if err = h.listen(ctx, o); err != nil {
-		return h, err
-	}
-	h.startWork()
-	return h, nil
+	h.startWork() // before the listeners, so that Close ends it after them
+	return h, h.listen(ctx, o)
 }
 
 // Failed receives when a listener died.
