@@ -17,6 +17,7 @@ package banks
 
 import (
 	"context"
+	"net/url"
 	"time"
 
 	"github.com/rialto-hub/rialto/psd2"
@@ -37,9 +38,50 @@ type Bank interface {
 
 // Canceller is a bank that can be asked to cancel an order.
 type Canceller interface {
-	// Cancel returns true when the bank has completed the cancellation, false
-	// when it has not (it may still want the payer's authorisation).
-	Cancel(ctx context.Context, r Ref) (done bool, err error)
+	// Cancel asks once. When the bank wants the payer to authorise the
+	// cancellation, the answer's Prompt says how; until he has, the order
+	// stands.
+	Cancel(ctx context.Context, r Ref) (Cancellation, error)
+}
+
+// Prompter is a bank that asks its customer through us: embedded, and decoupled
+// after an identification.
+type Prompter interface {
+	// Answer relays one answer of the payer with exactly one request that could
+	// authorise the order. A wrong answer that may be given again is no error:
+	// the same Prompt comes back with Again. The state replaces the earlier one.
+	Answer(ctx context.Context, r Ref, a psd2.PromptAnswer) (Initiation, error)
+}
+
+// Returner is a bank whose payer may bring something back that has to be taken
+// to the bank: an authorisation code of OAuth, a confirmation code.
+type Returner interface {
+	// Return is called once per return, with the parameters of the return URL.
+	// Parameters that do not belong to this order, this bank (RFC 9207) or this
+	// request are a BadRequest, and nothing is sent. Where Initiation.Ready
+	// comes back, the hub goes on with Initiate.
+	Return(ctx context.Context, r Ref, query url.Values) (Initiation, error)
+}
+
+// Preparer is a bank that may want something of the payer before it takes an
+// order: a login by OAuth, say.
+type Preparer interface {
+	// Prepare sends nothing that could create a payment. Its Prompt leads the
+	// payer to the bank; his return goes to Returner.Return.
+	Prepare(ctx context.Context, o Order) (Initiation, error)
+}
+
+// Finder is a bank that can be asked for an order by our own reference, when
+// the answer to the initiation was lost.
+type Finder interface {
+	// Find returns the order's state and status; NotFound only when the bank
+	// certainly never took it.
+	Find(ctx context.Context, r Ref) (state []byte, s Status, err error)
+}
+
+// FundsChecker is a bank that confirms the availability of funds.
+type FundsChecker interface {
+	FundsAvailable(ctx context.Context, r Ref, account psd2.IBAN, amount psd2.Money) (bool, error)
 }
 
 // Approach is how the payer is authenticated (NextGenPSD2 ASPSP-SCA-Approach;
@@ -70,6 +112,9 @@ type Info struct {
 	// RedirectOrigins are the scheme://host[:port] the payer may be sent to.
 	// A redirect to anywhere else is refused by the adapter.
 	RedirectOrigins []string
+	// First is what the bank wants before it takes an order: PromptRedirect means
+	// Preparer.Prepare, PromptIdentify a PSU-ID in Order.PSU, "" nothing.
+	First psd2.PromptKind
 	// DebtorMandatory says that the bank wants the paying account in the order;
 	// without Order.Debtor the adapter answers invalid before it sends anything.
 	DebtorMandatory bool
@@ -88,6 +133,8 @@ type Order struct {
 	PSU        psd2.PSU
 	ReturnURL  string // where the bank sends the payer back
 	FailURL    string // where it sends him after a failure
+	NotifyURL  string // where the bank may tell us that there is news; "" when not wanted
+	State      []byte // what Prepare and Return made, for a bank that wanted them
 }
 
 // Ref names an order at its bank.
@@ -95,16 +142,28 @@ type Ref struct {
 	EndToEndID string
 	RequestID  string // fresh UUID for this call
 	TraceID    string
-	State      []byte // what Initiate returned
+	State      []byte // what the last call returned
 	PSU        psd2.PSU
+	ReturnURL  string // as in Order, for a cancellation that the payer must authorise
+	FailURL    string
 }
 
-// Initiation is a bank's acceptance of an order.
+// Initiation is where an order stands after the bank took it, or after the
+// payer took a step.
 type Initiation struct {
-	State       []byte // the adapter's own; opaque, sealed at rest by the hub
-	Approach    Approach
-	RedirectURL string // with Redirect; "" when the bank wants nothing more of the payer (SCA exempted)
-	Status      string // raw transactionStatus
+	State    []byte // the adapter's own; opaque, sealed at rest by the hub
+	Approach Approach
+	Prompt   psd2.Prompt // PromptNone: the bank wants nothing more of the payer (or exempted him)
+	Status   string      // raw transactionStatus; "" when the answer did not say
+	SCA      string      // raw scaStatus, if said
+	Ready    bool        // after Prepare and Return: now Initiate
+}
+
+// Cancellation is a bank's answer to a wish to cancel.
+type Cancellation struct {
+	Done   bool        // the order is cancelled, for certain
+	Prompt psd2.Prompt // how the payer authorises the cancellation, if he must
+	State  []byte      // replaces the order's, when not nil
 }
 
 // Status is a bank's answer about an order, codes as the bank sent them after

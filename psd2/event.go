@@ -21,12 +21,16 @@ const (
 	EventPayerChecked    = "payment.payer_checked"
 	EventPayerMismatched = "payment.payer_mismatched"
 	EventWebhookTest     = "webhook.test"
+
+	EventEndpointFailing  = "webhook_endpoint.failing"
+	EventEndpointDisabled = "webhook_endpoint.disabled"
 )
 
 // MerchantEvents are the types that are delivered to webhook endpoints.
 var MerchantEvents = []string{
 	EventAttemptFailed, EventAuthorized, EventExecuted, EventCreditable, EventPayerMismatched,
 	EventSettled, EventFailed, EventOutcomeUnknown, EventWebhookTest,
+	EventEndpointFailing, EventEndpointDisabled,
 }
 
 // Timestamp is a time as our API writes it: RFC 3339, UTC, milliseconds.

@@ -64,9 +64,10 @@ type Personal struct {
 
 // AttemptPersonal is the sealed half of an attempt.
 type AttemptPersonal struct {
-	Adapter     []byte `json:"adapter,omitempty"`      // the adapter's opaque state
-	RedirectURL string `json:"redirect_url,omitempty"` // where the payer goes
-	PSU         PSU    `json:"psu"`
+	Adapter []byte `json:"adapter,omitempty"` // the adapter's opaque state
+	Cancel  Prompt `json:"cancel,omitzero"`   // how the payer confirms a cancellation at his bank, if he must
+	Prompt  Prompt `json:"prompt"`            // what the bank wants of the payer now
+	PSU     PSU    `json:"psu"`
 }
 
 // Party is a name and an account: payee or payer.
@@ -95,6 +96,11 @@ type PSU struct {
 	UserAgent      string `json:"user_agent,omitempty"`
 	Accept         string `json:"accept,omitempty"`
 	AcceptLanguage string `json:"accept_language,omitempty"`
+
+	// What the payer typed for a bank that wants it with the order. Both live in
+	// memory only.
+	ID      string `json:"-"` // PSU-ID, the name by which his bank knows him
+	Account IBAN   `json:"-"` // the account to pay from
 }
 
 // Policy says what becomes of a payment whose paying account's holder is not
@@ -131,10 +137,12 @@ type Attempt struct {
 	RiskAtOnce   bool          `json:"risk_at_once,omitempty"`
 	RedirectLife time.Duration `json:"redirect_life,omitempty"` // 0: the bank does not say
 	StartedAt    time.Time     `json:"started_at"`
-	AtRiskAt     *time.Time    `json:"at_risk_at,omitempty"`  // since when money may move
-	ReturnedAt   *time.Time    `json:"returned_at,omitempty"` // when the payer's browser came back
-	AskedAt      *time.Time    `json:"asked_at,omitempty"`    // last status request
-	AnsweredAt   *time.Time    `json:"answered_at,omitempty"` // last status answer
+	SubmittedAt  *time.Time    `json:"submitted_at,omitempty"` // intent of the one call that creates the order
+	Prompt       PromptKind    `json:"prompt,omitempty"`       // what the bank waits for; details are personal
+	AtRiskAt     *time.Time    `json:"at_risk_at,omitempty"`   // since when money may move
+	ReturnedAt   *time.Time    `json:"returned_at,omitempty"`  // when the payer's browser came back
+	AskedAt      *time.Time    `json:"asked_at,omitempty"`     // last status request
+	AnsweredAt   *time.Time    `json:"answered_at,omitempty"`  // last status answer
 	EndedAt      *time.Time    `json:"ended_at,omitempty"`
 	BankStatus   string        `json:"bank_status,omitempty"` // last raw transactionStatus
 	SCAStatus    string        `json:"sca_status,omitempty"`  // last raw scaStatus

@@ -78,7 +78,7 @@ func (p *Payment) reportPending(a *Attempt, now time.Time) {
 		} else if p.CancelledBy == "" && now.Before(p.ExpiresAt) && !p.paidByOther(a) {
 			a.State, p.State, p.UpdatedAt = AttemptAuthorizing, StateAuthorizing, now
 		}
-	case AttemptSubmitting, AttemptRefused, AttemptCanceled, AttemptAbandoned:
+	case AttemptPreparing, AttemptSubmitting, AttemptRefused, AttemptCanceled, AttemptAbandoned:
 	default:
 		a.Odd++
 	}
@@ -88,7 +88,7 @@ func (p *Payment) reportPending(a *Attempt, now time.Time) {
 // milestone on the way, so that a merchant who waits for one of them never
 // misses it.
 func (p *Payment) advance(a *Attempt, to Standing, now time.Time) {
-	if a.State == AttemptSubmitting || !a.State.open() && to == StandingAuthorized && a.State != AttemptExecuted && a.State != AttemptSettled {
+	if a.State == AttemptPreparing || a.State == AttemptSubmitting || !a.State.open() && to == StandingAuthorized && a.State != AttemptExecuted && a.State != AttemptSettled {
 		a.Odd++ // an order we gave up, alive again: watched, but only executed money counts
 		return
 	}

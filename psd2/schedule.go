@@ -10,6 +10,10 @@ var (
 		10 * time.Second, 15 * time.Second, 30 * time.Second, time.Minute, 5 * time.Minute, 15 * time.Minute}
 	pollWhileAway = []time.Duration{20 * time.Second, 40 * time.Second, time.Minute, 2 * time.Minute, 3 * time.Minute,
 		5 * time.Minute, 8 * time.Minute, 12 * time.Minute}
+	// Nobody comes back from a bank's app, so its answer is looked for.
+	pollApp = []time.Duration{2 * time.Second, 4 * time.Second, 6 * time.Second, 9 * time.Second, 12 * time.Second, 16 * time.Second,
+		20 * time.Second, 25 * time.Second, 30 * time.Second, 40 * time.Second, 50 * time.Second, time.Minute, 75 * time.Second,
+		90 * time.Second, 2 * time.Minute, 150 * time.Second, 3 * time.Minute, 4 * time.Minute, 5 * time.Minute, 8 * time.Minute, 12 * time.Minute}
 	// Counted from when the outcome became unknown: a payer who approves just
 	// after the expiry and does not come back must not wait an hour.
 	pollUnknown = []time.Duration{5 * time.Second, 10 * time.Second, 20 * time.Second, 40 * time.Second, time.Minute, 2 * time.Minute,
@@ -32,14 +36,19 @@ func (p *Payment) NextStep(submitTimeout time.Duration) (time.Time, bool) {
 	switch {
 	case a == nil && p.State == StateAuthorizationRequired:
 		return p.ExpiresAt, true
-	case a != nil && a.State == AttemptSubmitting:
-		return a.StartedAt.Add(submitTimeout), true
+	case a != nil && a.calling(p):
+		return a.calledAt().Add(submitTimeout), true
+	case a != nil && a.AtRiskAt == nil:
+		return p.ExpiresAt, true
 	case a != nil && p.State == StateOutcomeUnknown:
 		return nextPoll(pollUnknown, p.UpdatedAt, a.AskedAt, watchUnknown)
 	case a != nil:
 		points, from := pollAfterReturn, anchor(p, a)
 		if a.ReturnedAt == nil && a.State == AttemptAuthorizing {
 			points = pollWhileAway
+			if a.Prompt == PromptApp {
+				points = pollApp
+			}
 		}
 		next, ok := nextPoll(points, from, a.AskedAt, watchUnknown)
 		if end := p.decisiveMoment(a); ok && end.Before(next) && (a.AskedAt == nil || a.AskedAt.Before(end)) {

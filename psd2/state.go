@@ -31,6 +31,7 @@ type AttemptState string
 // States of an attempt. A lost answer to the initiation abandons it while
 // nobody holds its link; later it is unknown until the bank says.
 const (
+	AttemptPreparing   AttemptState = "preparing"   // the payer logs in at a bank that wants that first; no order exists
 	AttemptSubmitting  AttemptState = "submitting"  // intent committed, the one call to the bank not yet answered
 	AttemptAuthorizing AttemptState = "authorizing" // the payer is at the bank: money is at risk
 	AttemptAuthorized  AttemptState = "authorized"
@@ -43,7 +44,7 @@ const (
 )
 
 func (s AttemptState) open() bool {
-	return s == AttemptSubmitting || s == AttemptAuthorizing || s == AttemptAuthorized || s == AttemptUnknown
+	return s == AttemptPreparing || s == AttemptSubmitting || s == AttemptAuthorizing || s == AttemptAuthorized || s == AttemptUnknown
 }
 
 // AtRisk reports whether money may still move by this attempt.
@@ -94,15 +95,64 @@ func (p *Payment) BeginAttempt(a Attempt, psu PSU, now time.Time) error {
 	if err := p.mustBeOpenForPayer(now); err != nil {
 		return err
 	}
-	a.State, a.StartedAt = AttemptSubmitting, now
-	if a.RiskAtOnce {
-		a.AtRiskAt = &now
+	a.StartedAt = now
+	if a.State != AttemptPreparing {
+		a.submit(now)
 	}
 	p.Attempts = append(p.Attempts, a)
 	p.setPersonal(a.ID, func(ap *AttemptPersonal) { ap.PSU = psu })
 	p.State = StateAuthorizing
 	p.emit(EventAttemptStarted, now)
 	return nil
+}
+
+func (a *Attempt) submit(now time.Time) {
+	a.State, a.SubmittedAt, a.Prompt = AttemptSubmitting, &now, PromptNone
+	if a.RiskAtOnce {
+		a.AtRiskAt = &now
+	}
+}
+
+// closed is the refusal for an attempt that is not, or no longer, where its
+// caller thinks.
+func closed() error {
+	return Fail(CodeConflict, "attempt_closed", "the attempt is no longer under way")
+}
+
+// Prepared records where the payer has to log in before the bank takes an
+// order.
+func (p *Payment) Prepared(attemptID, approach string, prompt Prompt, adapter []byte, now time.Time) error {
+	a := p.Attempt(attemptID)
+	if a == nil || a.State != AttemptPreparing {
+		return closed()
+	}
+	a.Approach, p.UpdatedAt = approach, now
+	p.ask(a, prompt, adapter)
+	return nil
+}
+
+// Submit commits the intent to send the order of an attempt that has been
+// prepared. It is refused when the payment was given up meanwhile.
+func (p *Payment) Submit(attemptID string, adapter []byte, now time.Time) error {
+	a := p.Attempt(attemptID)
+	if a == nil || a.State != AttemptPreparing || p.CancelledBy != "" || !now.Before(p.ExpiresAt) || p.paidByOther(a) {
+		return closed()
+	}
+	p.ask(a, Prompt{}, adapter)
+	a.submit(now)
+	p.UpdatedAt = now
+	return nil
+}
+
+// ask notes what the bank wants of the payer now.
+func (p *Payment) ask(a *Attempt, prompt Prompt, adapter []byte) {
+	a.Prompt = prompt.Kind
+	p.setPersonal(a.ID, func(ap *AttemptPersonal) {
+		ap.Prompt = prompt
+		if adapter != nil {
+			ap.Adapter = adapter
+		}
+	})
 }
 
 func (p *Payment) mustBeOpenForPayer(now time.Time) error {
@@ -115,11 +165,12 @@ func (p *Payment) mustBeOpenForPayer(now time.Time) error {
 	return nil
 }
 
-// Initiated records the bank's answer to the initiation. From here on the
-// payer may hold the bank's link, so money is at risk. It is refused when the
-// attempt was given up meanwhile: then nobody may get the link. An attempt at
-// risk is never given up; a very late answer to it says how to ask for it.
-func (p *Payment) Initiated(attemptID, approach, redirectURL string, adapter []byte, now time.Time) error {
+// Initiated records the bank's answer to the initiation. Once the payer holds
+// the bank's link, or the bank's app has asked him, money is at risk; while he
+// still has to answer through us, it is not. It is refused when the attempt was
+// given up meanwhile: then nobody may get the link. An attempt at risk is never
+// given up; a very late answer to it says how to ask for it.
+func (p *Payment) Initiated(attemptID, approach string, prompt Prompt, adapter []byte, now time.Time) error {
 	a := p.Attempt(attemptID)
 	if a != nil && a.State == AttemptUnknown && p.Personal.Attempts[attemptID].Adapter == nil {
 		p.setPersonal(attemptID, func(ap *AttemptPersonal) { ap.Adapter = adapter })
@@ -127,11 +178,11 @@ func (p *Payment) Initiated(attemptID, approach, redirectURL string, adapter []b
 		return nil
 	}
 	if a == nil || a.State != AttemptSubmitting {
-		return Fail(CodeConflict, "attempt_closed", "the attempt is no longer under way")
+		return closed()
 	}
-	p.setPersonal(attemptID, func(ap *AttemptPersonal) { ap.Adapter, ap.RedirectURL = adapter, redirectURL })
+	p.ask(a, prompt, adapter)
 	a.Approach = approach
-	if over := p.CancelledBy != "" || !now.Before(p.ExpiresAt) || p.paidByOther(a); over && !a.RiskAtOnce { // nobody has the link yet, and nobody gets it
+	if over := p.CancelledBy != "" || !now.Before(p.ExpiresAt) || p.paidByOther(a); over && !a.RiskAtOnce && prompt.Kind != PromptApp { // nobody has the link yet, and nobody gets it
 		why := p.CancelledBy
 		if why == "" {
 			why = ReasonExpired
@@ -140,11 +191,74 @@ func (p *Payment) Initiated(attemptID, approach, redirectURL string, adapter []b
 		return nil
 	}
 	a.State = AttemptAuthorizing
+	if a.AtRiskAt == nil && !prompt.Kind.Relayed() {
+		a.AtRiskAt = &now
+	}
+	p.UpdatedAt = now
+	return nil
+}
+
+// Relaying commits the intent to relay the payer's answer to the prompt that
+// the bank is waiting for: from now on money is at risk.
+func (p *Payment) Relaying(attemptID string, kind PromptKind, now time.Time) error {
+	a := p.Attempt(attemptID)
+	switch {
+	case a == nil || a.State != AttemptAuthorizing || p.CancelledBy != "":
+		return closed()
+	case !kind.Relayed() || a.Prompt != kind:
+		return Fail(CodeConflict, "prompt_changed", "the bank is asking for something else by now")
+	case !now.Before(p.ExpiresAt):
+		return Fail(CodeConflict, "payment_expired", "the payment's time is over")
+	}
 	if a.AtRiskAt == nil {
 		a.AtRiskAt = &now
 	}
 	p.UpdatedAt = now
 	return nil
+}
+
+// Relayed records what the bank wants after an answer was relayed, or, when it
+// certainly did not get the answer, what it still wants. adapter nil keeps the
+// state. While the payer has yet to answer through us, no money can move.
+func (p *Payment) Relayed(attemptID string, prompt Prompt, adapter []byte, now time.Time) error {
+	a := p.Attempt(attemptID)
+	if a == nil || a.State != AttemptAuthorizing {
+		return closed()
+	}
+	p.ask(a, prompt, adapter)
+	p.UpdatedAt = now
+	switch {
+	case prompt.Kind.Relayed() && !a.RiskAtOnce:
+		a.AtRiskAt = nil
+	case prompt.Kind == PromptNone:
+		p.Returned(attemptID, now) // his part is done
+	}
+	return nil
+}
+
+// RelayRefused records that the bank ended the authorisation: what the payer
+// answered was wrong once too often.
+func (p *Payment) RelayRefused(attemptID string, why FailureReason, code string, now time.Time) error {
+	a := p.Attempt(attemptID)
+	if a == nil || a.State != AttemptAuthorizing {
+		return closed()
+	}
+	p.endAttempt(a, AttemptRefused, why, code, now)
+	return nil
+}
+
+// CancelPrompt notes how the payer confirms at his bank that he wants to
+// cancel.
+func (p *Payment) CancelPrompt(attemptID string, prompt Prompt, adapter []byte, now time.Time) {
+	if a := p.Attempt(attemptID); a != nil {
+		p.setPersonal(attemptID, func(ap *AttemptPersonal) {
+			ap.Cancel = prompt
+			if adapter != nil {
+				ap.Adapter = adapter
+			}
+		})
+		p.UpdatedAt = now
+	}
 }
 
 func (p *Payment) setPersonal(attemptID string, set func(*AttemptPersonal)) {
@@ -156,12 +270,12 @@ func (p *Payment) setPersonal(attemptID string, set func(*AttemptPersonal)) {
 	p.Personal.Attempts[attemptID] = ap
 }
 
-// InitiationFailed records a definite no to the initiation: the order does
-// not exist at the bank (refused, unreachable, or our request was wrong).
+// InitiationFailed records a definite no to the initiation, or to what comes
+// before it: the order does not exist at the bank (refused, unreachable, or our request was wrong).
 func (p *Payment) InitiationFailed(attemptID string, why FailureReason, code string, now time.Time) error {
 	a := p.Attempt(attemptID)
-	if a == nil || a.State != AttemptSubmitting {
-		return Fail(CodeConflict, "attempt_closed", "the attempt is no longer under way")
+	if a == nil || a.State != AttemptSubmitting && a.State != AttemptPreparing {
+		return closed()
 	}
 	p.endAttempt(a, AttemptRefused, why, code, now)
 	return nil
@@ -172,8 +286,8 @@ func (p *Payment) InitiationFailed(attemptID string, why FailureReason, code str
 // the outcome is unknown and nothing is sent again.
 func (p *Payment) InitiationLost(attemptID string, now time.Time) error {
 	a := p.Attempt(attemptID)
-	if a == nil || a.State != AttemptSubmitting {
-		return Fail(CodeConflict, "attempt_closed", "the attempt is no longer under way")
+	if a == nil || a.State != AttemptSubmitting && a.State != AttemptPreparing {
+		return closed()
 	}
 	if a.AtRiskAt != nil {
 		a.AskedAt = &now // the call was the question
@@ -242,7 +356,11 @@ func (p *Payment) Cancel(by FailureReason, now time.Time) (askBank bool, err err
 	if p.CancelledBy == "" {
 		p.CancelledBy, p.UpdatedAt = by, now
 	}
-	if a.AtRiskAt == nil {
+	switch {
+	case a.State == AttemptPreparing || a.State == AttemptAuthorizing && a.AtRiskAt == nil:
+		p.endAttempt(a, AttemptAbandoned, by, "", now) // no order, or one that only we could have authorised
+		return false, nil
+	case a.AtRiskAt == nil:
 		return false, nil // Initiated will see the wish
 	}
 	return true, nil
@@ -256,18 +374,35 @@ func (p *Payment) Cancel(by FailureReason, now time.Time) (askBank bool, err err
 func (p *Payment) Lapse(submitTimeout time.Duration, now time.Time) {
 	a := p.Open()
 	switch {
-	case a != nil && a.State == AttemptSubmitting:
-		if now.Sub(a.StartedAt) >= submitTimeout {
-			_ = p.InitiationLost(a.ID, now) // cannot fail: the attempt is submitting
+	case a != nil && a.calling(p):
+		if now.Sub(a.calledAt()) >= submitTimeout {
+			_ = p.InitiationLost(a.ID, now) // cannot fail: the attempt is submitting or preparing
 		}
 	case p.State.Final() || p.State.MoneyMoved():
 	case a == nil:
 		if !now.Before(p.ExpiresAt) {
 			p.fail(p.State, ReasonExpired, "", now)
 		}
+	case a.AtRiskAt == nil:
+		if !now.Before(p.ExpiresAt) {
+			p.endAttempt(a, AttemptAbandoned, ReasonExpired, "", now)
+		}
 	case a.State == AttemptAuthorizing || a.State == AttemptUnknown:
 		p.lapseAtRisk(a, now)
 	}
+}
+
+// calling reports whether the attempt waits for the answer to a call of ours:
+// one that never comes when our process died.
+func (a *Attempt) calling(p *Payment) bool {
+	return a.State == AttemptSubmitting || a.State == AttemptPreparing && p.Personal.Attempts[a.ID].Adapter == nil
+}
+
+func (a *Attempt) calledAt() time.Time {
+	if a.SubmittedAt != nil {
+		return *a.SubmittedAt
+	}
+	return a.StartedAt
 }
 
 func (p *Payment) lapseAtRisk(a *Attempt, now time.Time) {

@@ -27,7 +27,7 @@ func begin(t testing.TB, p *Payment, id string, life time.Duration, now time.Tim
 	if err := p.BeginAttempt(Attempt{ID: id, BankID: "b", EndToEndID: id, RedirectLife: life}, PSU{}, now); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Initiated(id, "redirect", "https://bank", []byte("s"), now); err != nil {
+	if err := p.Initiated(id, "redirect", Prompt{Kind: PromptRedirect, RedirectURL: "https://bank"}, []byte("s"), now); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -92,7 +92,7 @@ func TestLostInitiationBeforeRiskIsAbandoned(t *testing.T) {
 	if p.State != StateAuthorizationRequired || p.Attempts[0].State != AttemptAbandoned {
 		t.Fatalf("%s %s", p.State, p.Attempts[0].State)
 	}
-	if err := p.Initiated("a", "redirect", "https://bank", nil, t0.Add(time.Minute)); err == nil {
+	if err := p.Initiated("a", "redirect", Prompt{Kind: PromptRedirect, RedirectURL: "https://bank"}, nil, t0.Add(time.Minute)); err == nil {
 		t.Fatal("a late answer must not hand out the link of an abandoned order")
 	}
 }
@@ -181,7 +181,7 @@ func TestCancelledBeforeTheLinkWasHandedOutFails(t *testing.T) {
 	if ask, err := p.Cancel(ReasonPayerCanceled, t0); ask || err != nil {
 		t.Fatal(ask, err)
 	}
-	if err := p.Initiated("a", "redirect", "https://bank", nil, t0); err != nil {
+	if err := p.Initiated("a", "redirect", Prompt{Kind: PromptRedirect, RedirectURL: "https://bank"}, nil, t0); err != nil {
 		t.Fatal(err)
 	}
 	if p.State != StateFailed || p.Failure != ReasonPayerCanceled || p.Attempts[0].State != AttemptAbandoned {
@@ -325,7 +325,7 @@ func TestPaymentEndsInTheBanksTruth(t *testing.T) {
 					orders[id] = &bankOrder{status: "RCVD", life: a.RedirectLife}
 				}
 			case "answer":
-				if a := p.Open(); a != nil && p.Initiated(a.ID, "redirect", "https://bank", []byte("s"), now) == nil && a.State == AttemptAuthorizing {
+				if a := p.Open(); a != nil && p.Initiated(a.ID, "redirect", Prompt{Kind: PromptRedirect, RedirectURL: "https://bank"}, []byte("s"), now) == nil && a.State == AttemptAuthorizing {
 					orders[a.ID].linked, orders[a.ID].at = true, now
 				}
 			case "refuse":
@@ -433,7 +433,7 @@ func TestNobodyGetsALinkOncePaid(t *testing.T) {
 		return p
 	}
 	p := paidMeanwhile(false)
-	if err := p.Initiated("b", "redirect", "https://bank", nil, t0); err != nil || p.Attempts[1].State != AttemptAbandoned || p.State != StateExecuted {
+	if err := p.Initiated("b", "redirect", Prompt{Kind: PromptRedirect, RedirectURL: "https://bank"}, nil, t0); err != nil || p.Attempts[1].State != AttemptAbandoned || p.State != StateExecuted {
 		t.Errorf("%v: attempt %s, payment %s", err, p.Attempts[1].State, p.State)
 	}
 	for risk, want := range map[bool]AttemptState{false: AttemptAbandoned, true: AttemptUnknown} {

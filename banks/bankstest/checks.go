@@ -74,7 +74,7 @@ func oneRequest(ctx context.Context, e *Env) error {
 	if n := e.Proxy.Creations(); n != 1 {
 		return broken(fmt.Sprintf("%d requests could have created a payment", n))
 	}
-	if in.Approach == banks.Redirect && in.RedirectURL == "" && psd2.StandingOf(in.Status) <= psd2.StandingPending {
+	if in.Approach == banks.Redirect && in.Prompt.RedirectURL == "" && psd2.StandingOf(in.Status) <= psd2.StandingPending {
 		return broken("the bank waits for the payer, but there is no redirect for him")
 	}
 	_, err = e.held(ctx, o.EndToEndID, 1)
@@ -216,11 +216,11 @@ func cancelled(ctx context.Context, e *Env) error {
 	if err != nil {
 		return err
 	}
-	done, err := c.Cancel(ctx, e.Ref(o, in))
+	answer, err := c.Cancel(ctx, e.Ref(o, in))
 	if err := e.judge("Cancel", err); err != nil {
 		return err
 	}
-	if !done {
+	if !answer.Done {
 		return e.notBooked(ctx, o)
 	}
 	s, err := e.Status(ctx, e.Ref(o, in))
@@ -274,7 +274,7 @@ func parallel(ctx context.Context, e *Env) error {
 		if errs[i] != nil {
 			return errs[i]
 		}
-		redirects[ends[i].RedirectURL+string(ends[i].State)] = true
+		redirects[ends[i].Prompt.RedirectURL+string(ends[i].State)] = true
 		held, err := e.held(ctx, orders[i].EndToEndID, 1)
 		if err != nil {
 			return err

@@ -314,7 +314,7 @@ func redirectElsewhere(ctx context.Context, e *Env) error {
 		if err := wantKind(err, banks.Uncertain); err != nil {
 			return fmt.Errorf("redirect %.60q: %w", href, err)
 		}
-		if in.RedirectURL != "" {
+		if in.Prompt.RedirectURL != "" {
 			return broken(fmt.Sprintf("redirect %.60q was handed out beside the error", href))
 		}
 	}
@@ -404,7 +404,7 @@ func quiet(ctx context.Context, e *Env) error {
 	e.secret(o.ReturnURL, o.Remittance, string(in.State))
 	iban := string(o.Creditor.IBAN)
 	echo := func(code string) string {
-		return fmt.Sprintf(`{"transactionStatus":%q,"tppMessages":[{"category":"ERROR","code":%q,"path":%q,"text":%q}]}`, code, code, iban, o.Creditor.Name+in.RedirectURL)
+		return fmt.Sprintf(`{"transactionStatus":%q,"tppMessages":[{"category":"ERROR","code":%q,"path":%q,"text":%q}]}`, code, code, iban, o.Creditor.Name+in.Prompt.RedirectURL)
 	}
 	for _, status := range []int{200, 201, 400, 401, 403, 404, 409, 429, 500, 503} {
 		for _, a := range []http.HandlerFunc{

@@ -132,12 +132,12 @@ func (e *Env) Initiate(ctx context.Context, o banks.Order) (banks.Initiation, er
 	if err != nil {
 		return in, e.judge("Initiate", err)
 	}
-	if in.RedirectURL != "" {
-		u, err := url.Parse(in.RedirectURL)
+	if in.Prompt.RedirectURL != "" {
+		u, err := url.Parse(in.Prompt.RedirectURL)
 		if err != nil || !containsFold(e.Bank.Info().RedirectOrigins, u.Scheme+"://"+u.Host) {
 			return in, broken("Initiate sends the payer outside Info.RedirectOrigins")
 		}
-		e.secret(in.RedirectURL, u.Path)
+		e.secret(in.Prompt.RedirectURL, u.Path)
 	}
 	return in, nil
 }

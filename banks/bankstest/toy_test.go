@@ -89,7 +89,7 @@ func (b *toyBank) target(flaw string) Target {
 	var n atomic.Int64
 	play := func(word string) func(context.Context, banks.Initiation) error {
 		return func(_ context.Context, in banks.Initiation) error {
-			resp, err := http.Post(strings.Replace(in.RedirectURL, "approve", word, 1), "", nil)
+			resp, err := http.Post(strings.Replace(in.Prompt.RedirectURL, "approve", word, 1), "", nil)
 			if err == nil {
 				resp.Body.Close()
 			}
@@ -233,9 +233,9 @@ func (a *toyAdapter) Initiate(ctx context.Context, o banks.Order) (banks.Initiat
 		return banks.Initiation{}, &banks.Error{Kind: banks.Uncertain}
 	}
 	if a.flaw == "any redirect" && !strings.HasPrefix(in.Go, a.own) {
-		return banks.Initiation{RedirectURL: in.Go}, nil
+		return banks.Initiation{Prompt: psd2.Prompt{Kind: psd2.PromptRedirect, RedirectURL: in.Go}}, nil
 	}
-	return banks.Initiation{State: []byte("toy:" + in.Order), Approach: banks.Redirect, RedirectURL: in.Go, Status: "RCVD"}, nil
+	return banks.Initiation{State: []byte("toy:" + in.Order), Approach: banks.Redirect, Prompt: psd2.Prompt{Kind: psd2.PromptRedirect, RedirectURL: in.Go}, Status: "RCVD"}, nil
 }
 
 func (a *toyAdapter) failed(status int, h http.Header) error {
@@ -290,11 +290,11 @@ func (a *toyAdapter) Status(ctx context.Context, r banks.Ref) (banks.Status, err
 	return banks.Status{Transaction: o.Status}, nil
 }
 
-func (a *toyAdapter) Cancel(ctx context.Context, r banks.Ref) (bool, error) {
+func (a *toyAdapter) Cancel(ctx context.Context, r banks.Ref) (banks.Cancellation, error) {
 	path, err := a.order(r)
 	if err != nil || a.flaw == "claims to cancel" {
-		return err == nil, err
+		return banks.Cancellation{Done: err == nil}, err
 	}
 	status, _, _, err := a.send(ctx, "DELETE", path, nil)
-	return status == 204, err
+	return banks.Cancellation{Done: status == 204}, err
 }

@@ -231,9 +231,11 @@ func (b *Bank) accepted(rep *reply, o banks.Order) (banks.Initiation, error) {
 	}
 	in := banks.Initiation{State: opaque, Approach: banks.Redirect, Status: status}
 	if link := a.link("scaRedirect"); link != "" {
-		if in.RedirectURL, ok = b.redirect(link); !ok {
+		where, ok := b.redirect(link)
+		if !ok {
 			return odd("REDIRECT_NOT_ALLOWED")
 		}
+		in.Prompt = psd2.Prompt{Kind: psd2.PromptRedirect, RedirectURL: where}
 		return in, nil
 	}
 	if standing := psd2.StandingOf(status); a.code("scaStatus") == psd2.SCAExempted || standing >= psd2.StandingAuthorized && standing < psd2.StandingRefused {
@@ -378,27 +380,27 @@ func (b *Bank) payer(answers map[string]answer) psd2.Party {
 
 // Cancel implements banks.Canceller. A bank that wants the payer to authorise
 // the cancellation has not done it.
-func (b *Bank) Cancel(ctx context.Context, r banks.Ref) (done bool, err error) {
+func (b *Bank) Cancel(ctx context.Context, r banks.Ref) (banks.Cancellation, error) {
 	st, err := b.restore(r)
 	if err != nil {
-		return false, err
+		return banks.Cancellation{}, err
 	}
 	u, ok := b.resolve(st.Payment)
 	if !ok {
-		return false, unsendable("STATE_INVALID")
+		return banks.Cancellation{}, unsendable("STATE_INVALID")
 	}
 	rep, failure := b.client.do(ctx, request{what: "cancel", method: http.MethodDelete, url: u, header: psuHeaders(r.PSU, ""), requestID: r.RequestID, traceID: r.TraceID})
 	if failure != nil {
-		return false, failure
+		return banks.Cancellation{}, failure
 	}
 	switch rep.status {
 	case http.StatusNoContent:
-		return true, nil
+		return banks.Cancellation{Done: true}, nil
 	case http.StatusOK, http.StatusAccepted:
 		a, _ := parse(rep.json)
-		return psd2.StandingOf(b.status(a)) == psd2.StandingCanceled, nil
+		return banks.Cancellation{Done: psd2.StandingOf(b.status(a)) == psd2.StandingCanceled}, nil
 	}
-	return false, failed(rep, false, b.client.now())
+	return banks.Cancellation{}, failed(rep, false, b.client.now())
 }
 
 // restore reads a state that Initiate made. It comes out of our own store, but

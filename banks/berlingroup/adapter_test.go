@@ -104,7 +104,7 @@ func TestInitiationCarriesOrderAndPayersBrowser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if in.RedirectURL != "https://login.bank.example/sca?x=1" || in.Status != "RCVD" || in.Approach != banks.Redirect {
+	if in.Prompt.RedirectURL != "https://login.bank.example/sca?x=1" || in.Status != "RCVD" || in.Approach != banks.Redirect {
 		t.Errorf("%+v", in)
 	}
 	r := s.seen[0]
@@ -192,7 +192,7 @@ func TestExemptedOrderNeedsNoRedirect(t *testing.T) {
 	} {
 		s := newStub(t)
 		s.answers[post] = says(201, body)
-		if in, err := s.bank(t, nil).Initiate(t.Context(), order(psd2.Euro(1))); err != nil || in.RedirectURL != "" || in.State == nil {
+		if in, err := s.bank(t, nil).Initiate(t.Context(), order(psd2.Euro(1))); err != nil || in.Prompt.RedirectURL != "" || in.State == nil {
 			t.Errorf("%s: %+v %v", body, in, err)
 		}
 	}
@@ -353,9 +353,9 @@ func TestCancel(t *testing.T) {
 		b := s.bank(t, nil)
 		ref := s.initiated(t, b)
 		s.answers["DELETE /2"] = says(c.status, c.body)
-		done, err := b.Cancel(t.Context(), ref)
-		if done != c.done || kindOf(err) != c.kind || s.seen[0].Header.Get("X-Request-ID") != ref.RequestID {
-			t.Errorf("%d %s: %v %v", c.status, c.body, done, err)
+		got, err := b.Cancel(t.Context(), ref)
+		if got.Done != c.done || kindOf(err) != c.kind || s.seen[0].Header.Get("X-Request-ID") != ref.RequestID {
+			t.Errorf("%d %s: %v %v", c.status, c.body, got, err)
 		}
 	}
 }

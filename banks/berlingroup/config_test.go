@@ -245,11 +245,11 @@ func FuzzAnswers(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		rep := &reply{status: 201, header: http.Header{}, json: body}
 		in, err := b.accepted(rep, order(psd2.Euro(1)))
-		if err == nil && in.RedirectURL != "" && !strings.HasPrefix(in.RedirectURL, "https://login.bank.example/") && in.RedirectURL != "https://login.bank.example" &&
-			!strings.HasPrefix(in.RedirectURL, "https://login.bank.example?") && !strings.HasPrefix(in.RedirectURL, "https://login.bank.example#") && !strings.HasPrefix(in.RedirectURL, "https://login.bank.example:443") {
-			u, perr := url.Parse(in.RedirectURL)
+		if err == nil && in.Prompt.RedirectURL != "" && !strings.HasPrefix(in.Prompt.RedirectURL, "https://login.bank.example/") && in.Prompt.RedirectURL != "https://login.bank.example" &&
+			!strings.HasPrefix(in.Prompt.RedirectURL, "https://login.bank.example?") && !strings.HasPrefix(in.Prompt.RedirectURL, "https://login.bank.example#") && !strings.HasPrefix(in.Prompt.RedirectURL, "https://login.bank.example:443") {
+			u, perr := url.Parse(in.Prompt.RedirectURL)
 			if perr != nil || origin(u) != "https://login.bank.example" {
-				t.Errorf("redirect to %q", in.RedirectURL)
+				t.Errorf("redirect to %q", in.Prompt.RedirectURL)
 			}
 		}
 		rep.status = 400

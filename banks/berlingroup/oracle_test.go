@@ -196,12 +196,12 @@ func TestTrafficFollowsTheStandard(t *testing.T) {
 		if err != nil || psd2.StandingOf(st.Transaction) < psd2.StandingExecuted || st.Payer.IBAN.Country() != "DE" || st.Payer.Name != named {
 			t.Errorf("%s: after: %+v %v", bank, st, err)
 		}
-		if done, err := b.Cancel(t.Context(), ref(o, in)); done || kindOf(err) != banks.BadRequest {
-			t.Errorf("%s: an executed order was cancelled: %v %v", bank, done, err)
+		if got, err := b.Cancel(t.Context(), ref(o, in)); got.Done || kindOf(err) != banks.BadRequest {
+			t.Errorf("%s: an executed order was cancelled: %v %v", bank, got, err)
 		}
 		o, in = initiate()
-		if done, err := b.Cancel(t.Context(), ref(o, in)); !done || err != nil {
-			t.Errorf("%s: cancel: %v %v", bank, done, err)
+		if got, err := b.Cancel(t.Context(), ref(o, in)); !got.Done || err != nil {
+			t.Errorf("%s: cancel: %v %v", bank, got, err)
 		}
 		o, in = initiate()
 		if err := s.walk(t.Context(), s.customer(t, bank), in, psu.Wish{Decline: true}); err != nil {

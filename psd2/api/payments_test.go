@@ -78,7 +78,7 @@ func TestCancellationIsForTheBankToDecideOnceThePayerIsThere(t *testing.T) {
 			if err := p.BeginAttempt(psd2.Attempt{ID: attempt, BankID: "alpha", EndToEndID: psd2.NewEndToEndID(attempt)}, psd2.PSU{}, w.now()); err != nil {
 				return err
 			}
-			if err := p.Initiated(attempt, "redirect", "https://bank.example/", []byte("{}"), w.now()); err != nil {
+			if err := p.Initiated(attempt, "redirect", psd2.Prompt{Kind: psd2.PromptRedirect, RedirectURL: "https://bank.example/"}, []byte("{}"), w.now()); err != nil {
 				return err
 			}
 			p.Report(attempt, psd2.Report{Status: tc.report}, w.now())

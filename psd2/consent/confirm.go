@@ -90,10 +90,17 @@ func (v *visit) authorise() error {
 	}
 	v.payment = p
 	setCookie(v.Response(), bankCookie, bankID, bankLife)
-	if redirect == "" {
+	return v.toBank(redirect)
+}
+
+// toBank sends the payer on: to his bank, or to the page that says what comes
+// next.
+func (v *visit) toBank(redirect string) error {
+	a := v.payment.Last()
+	if redirect == "" || a == nil {
 		return v.away(v.to(""))
 	}
-	info, _, _ := v.Hub.Bank(bankID)
+	info, _, _ := v.Hub.Bank(a.BankID)
 	if !allowed(redirect, info.RedirectOrigins) {
 		edge.Annotate(v.ctx(), "problem", "redirect_refused")
 		return v.away(v.to("")) // the order stays watched; nobody is sent to a place we do not know
@@ -178,10 +185,13 @@ func (v *visit) returned() error {
 		}
 		edge.Annotate(v.ctx(), "payment_id", id)
 		v.payment = p
-		if _, err := v.Hub.Returned(v.ctx(), attempt); err != nil {
+		next, redirect, err := v.Hub.Returned(v.ctx(), attempt, v.QueryParams())
+		if err != nil {
 			edge.Annotate(v.ctx(), "error", err.Error()) // the status page asks again
+			return v.away(v.to(""))
 		}
-		return v.away(v.to(""))
+		v.payment = next
+		return v.toBank(redirect)
 	}
 	return errElsewhere
 }

@@ -65,7 +65,7 @@ func (b *bank) Initiate(_ context.Context, o banks.Order) (banks.Initiation, err
 	if refuse != nil {
 		return banks.Initiation{}, refuse
 	}
-	return banks.Initiation{State: []byte(o.EndToEndID), Approach: banks.Redirect, RedirectURL: target, Status: "RCVD"}, nil
+	return banks.Initiation{State: []byte(o.EndToEndID), Approach: banks.Redirect, Prompt: psd2.Prompt{Kind: psd2.PromptRedirect, RedirectURL: target}, Status: "RCVD"}, nil
 }
 
 func (b *bank) Status(_ context.Context, r banks.Ref) (banks.Status, error) {

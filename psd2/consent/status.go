@@ -199,7 +199,7 @@ func (v *visit) links(s *statusPage, now time.Time) {
 	case sitAtBank:
 		s.CanCancel, s.Until = true, &p.ExpiresAt
 		info, _, _ := v.Hub.Bank(a.BankID)
-		if to := p.Personal.Attempts[a.ID].RedirectURL; allowed(to, info.RedirectOrigins) {
+		if to := p.Personal.Attempts[a.ID].Prompt.RedirectURL; allowed(to, info.RedirectOrigins) {
 			s.ToBank = to
 		}
 	case sitWaiting:

@@ -13,43 +13,105 @@ import (
 
 func equal(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
 
-// Authorise sends the payer's order to his bank: once. It returns where the
-// payer has to go now. When the bank refused or could not be reached, the
-// returned payment is open again, redirectURL is empty and the last attempt
-// says why. nonce is the consent form's, good once: the page has checked that
-// it belongs to this browser and to what was shown.
+// Authorise sends the payer's order to his bank: once; or, at a bank that wants
+// him to log in first, sends him there. It returns the address he has to go to
+// now, if any; what else the bank wants of him is in the attempt's prompt. When
+// the bank refused or could not be reached, the returned payment is open again,
+// redirectURL is empty and the last attempt says why. nonce is the consent
+// form's, good once: the page has checked that it belongs to this browser and
+// to what was shown.
 func (h *Hub) Authorise(ctx context.Context, paymentID, bankID, nonce string, psu psd2.PSU) (p *psd2.Payment, redirectURL string, err error) {
-	bank, entry, ok := h.banks.Bank(bankID)
+	bank, _, ok := h.banks.Bank(bankID)
 	if !ok {
 		return nil, "", psd2.Invalid("bank_id", "bank_unknown", "there is no such bank")
 	}
 	if l, _ := h.banks.Listing(bankID); !l.Available {
 		return nil, "", psd2.Fail(psd2.CodeUnavailable, "bank_unavailable", "this bank can't be reached just now")
 	}
+	if err := missing(bank.Info(), psu); err != nil {
+		return nil, "", err
+	}
 	attempt, p, err := h.intend(ctx, paymentID, bankID, nonce, bank.Info(), psu)
 	if err != nil {
 		return nil, "", err
 	}
-	// The call must end on its own terms: a payer who closes his browser must
-	// not turn an answer into a lost one.
-	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.cfg.BankTimeout)
-	defer cancel()
-	began := time.Now()
-	answer, callErr := bank.Initiate(call, h.order(p, attempt, psu, psd2.TraceOf(ctx)))
-	h.observe(entry.ID, "initiate", callErr, time.Since(began))
-	p, err = h.answered(context.WithoutCancel(ctx), p.ID, attempt, answer, callErr) // the call's own time may be used up
+	if attempt.State == psd2.AttemptPreparing {
+		return h.prepare(ctx, bank, p, attempt, psu)
+	}
+	return h.submit(ctx, bank, p, attempt, psu)
+}
+
+// missing says what the payer has yet to tell us for this bank.
+func missing(info banks.Info, psu psd2.PSU) error {
+	if info.First == psd2.PromptIdentify && psu.ID == "" {
+		return psd2.Invalid("psu_id", "psu_id_missing", "this bank wants the name by which it knows you")
+	}
+	if err := psd2.CheckText("psu_id", psu.ID, 70); err != nil {
+		return err
+	}
+	if info.DebtorMandatory && psu.Account == "" {
+		return psd2.Invalid("iban", "iban_missing", "this bank wants to know from which account you pay")
+	}
+	return nil
+}
+
+// prepare asks the bank where the payer logs in before it takes an order.
+func (h *Hub) prepare(ctx context.Context, bank banks.Bank, p *psd2.Payment, a psd2.Attempt, psu psd2.PSU) (*psd2.Payment, string, error) {
+	var answer banks.Initiation
+	err := h.call(ctx, a.BankID, "prepare", func(call context.Context) (err error) {
+		answer, err = bank.(banks.Preparer).Prepare(call, h.order(p, a, psu, psd2.TraceOf(ctx)))
+		return err
+	})
+	p, err = h.answered(context.WithoutCancel(ctx), p.ID, a, err, func(p *psd2.Payment, now time.Time) error {
+		return p.Prepared(a.ID, string(answer.Approach), answer.Prompt, answer.State, now)
+	})
 	if err != nil {
 		return nil, "", err
 	}
-	if p, err = h.afterInitiation(ctx, p, attempt.ID); err != nil {
+	h.counted(p)
+	h.nudge()
+	return p, destination(p, a.ID), nil
+}
+
+// submit makes the one call that creates the order.
+func (h *Hub) submit(ctx context.Context, bank banks.Bank, p *psd2.Payment, a psd2.Attempt, psu psd2.PSU) (*psd2.Payment, string, error) {
+	var answer banks.Initiation
+	err := h.call(ctx, a.BankID, "initiate", func(call context.Context) (err error) {
+		answer, err = bank.Initiate(call, h.order(p, a, psu, psd2.TraceOf(ctx)))
+		return err
+	})
+	p, err = h.answered(context.WithoutCancel(ctx), p.ID, a, err, func(p *psd2.Payment, now time.Time) error {
+		return h.accepted(p, a.ID, answer, now)
+	}) // the call's own time may be used up
+	if err != nil {
 		return nil, "", err
 	}
-	if a := p.Attempt(attempt.ID); a.State == psd2.AttemptAuthorizing && p.CancelledBy == "" && !p.State.MoneyMoved() {
-		redirectURL = p.Personal.Attempts[a.ID].RedirectURL
+	if p, err = h.afterInitiation(ctx, p, a.ID); err != nil {
+		return nil, "", err
 	}
 	h.counted(p)
 	h.nudge()
-	return p, redirectURL, nil
+	return p, destination(p, a.ID), nil
+}
+
+// destination is where the payer has to go now, if anywhere.
+func destination(p *psd2.Payment, attemptID string) string {
+	a := p.Attempt(attemptID)
+	if waits := a.State == psd2.AttemptAuthorizing || a.State == psd2.AttemptPreparing; !waits || p.CancelledBy != "" || p.State.MoneyMoved() {
+		return ""
+	}
+	return p.Personal.Attempts[a.ID].Prompt.RedirectURL
+}
+
+// call makes one call to a bank within its own time: a payer who closes his
+// browser must not turn an answer into a lost one.
+func (h *Hub) call(ctx context.Context, bankID, what string, do func(context.Context) error) error {
+	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.cfg.BankTimeout)
+	defer cancel()
+	began := time.Now()
+	err := do(call)
+	h.observe(bankID, what, err, time.Since(began))
+	return err
 }
 
 // intend commits that we are about to ask the bank.
@@ -58,7 +120,10 @@ func (h *Hub) intend(ctx context.Context, paymentID, bankID, nonce string, info 
 		id := psd2.NewID(psd2.PrefixAttempt, tx.Now, h.random)
 		a = psd2.Attempt{
 			ID: id, BankID: bankID, EndToEndID: psd2.NewEndToEndID(id), RequestID: psd2.NewUUID(tx.Now, h.random),
-			RiskAtOnce: info.RiskAtOnce, RedirectLife: info.RedirectLife,
+			RiskAtOnce: info.RiskAtOnce, RedirectLife: info.RedirectLife, State: psd2.AttemptSubmitting,
+		}
+		if info.First == psd2.PromptRedirect {
+			a.State = psd2.AttemptPreparing
 		}
 		p, err = tx.UpdatePayment(paymentID, func(p *psd2.Payment) error {
 			first, err := tx.Consume("consent", p.ID+"/"+nonce, p.ExpiresAt)
@@ -80,22 +145,20 @@ func (h *Hub) order(p *psd2.Payment, a psd2.Attempt, psu psd2.PSU, trace string)
 	return banks.Order{
 		AttemptID: a.ID, EndToEndID: a.EndToEndID, RequestID: a.RequestID, TraceID: trace,
 		Amount: p.Amount, Creditor: p.Personal.Payee, Remittance: p.Personal.Reference,
-		PSU: psu, ReturnURL: back, FailURL: back + "/failed",
+		Debtor: psu.Account, PSU: psu, ReturnURL: back, FailURL: back + "/failed", NotifyURL: h.cfg.PublicURL + "/notify/" + a.ID,
+		State: p.Personal.Attempts[a.ID].Adapter,
 	}
 }
 
-// answered commits what the bank said to the initiation.
-func (h *Hub) answered(ctx context.Context, paymentID string, a psd2.Attempt, answer banks.Initiation, callErr error) (*psd2.Payment, error) {
+// answered commits what the bank said to the initiation, or to what comes
+// before it.
+func (h *Hub) answered(ctx context.Context, paymentID string, a psd2.Attempt, callErr error, took func(*psd2.Payment, time.Time) error) (*psd2.Payment, error) {
 	return h.store.UpdatePayment(ctx, paymentID, func(p *psd2.Payment) error {
 		now := h.store.Now()
 		if callErr == nil {
-			return h.accepted(p, a.ID, answer, now)
+			return took(p, now)
 		}
-		var be *banks.Error
-		if !errors.As(callErr, &be) {
-			be = &banks.Error{Kind: banks.Uncertain}
-		}
-		switch be.Kind {
+		switch be := asBankError(callErr); be.Kind {
 		case banks.Refused:
 			return p.InitiationFailed(a.ID, psd2.ReasonOf(be.Code), be.Code, now)
 		case banks.BadRequest:
@@ -107,14 +170,23 @@ func (h *Hub) answered(ctx context.Context, paymentID string, a psd2.Attempt, an
 	})
 }
 
+// asBankError takes a failure that an adapter did not explain for the worst.
+func asBankError(err error) *banks.Error {
+	var be *banks.Error
+	if !errors.As(err, &be) {
+		be = &banks.Error{Kind: banks.Uncertain}
+	}
+	return be
+}
+
 func (h *Hub) accepted(p *psd2.Payment, attemptID string, answer banks.Initiation, now time.Time) error {
-	if err := p.Initiated(attemptID, string(answer.Approach), answer.RedirectURL, answer.State, now); err != nil {
+	if err := p.Initiated(attemptID, string(answer.Approach), answer.Prompt, answer.State, now); err != nil {
 		return err
 	}
 	switch standing := psd2.StandingOf(answer.Status); {
 	case standing == psd2.StandingRefused || standing == psd2.StandingCanceled:
 		p.Report(attemptID, psd2.Report{Status: answer.Status}, now)
-	case answer.RedirectURL == "" && answer.Approach == banks.Redirect:
+	case answer.Prompt.Kind == psd2.PromptNone:
 		p.Returned(attemptID, now) // the bank wants nothing of the payer, so he is not away
 	}
 	return nil

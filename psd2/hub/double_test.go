@@ -44,7 +44,7 @@ func TestFiftyClicksAreOneOrder(t *testing.T) {
 				t.Fatalf("same nonce %v: %d orders, %d links", same, n, links.Load())
 			}
 			p = w.wantState(p, psd2.StateAuthorizing, "")
-			w.pays(p.Personal.Attempts[p.Last().ID].RedirectURL)
+			w.pays(p.Personal.Attempts[p.Last().ID].Prompt.RedirectURL)
 			w.returned(p)
 			w.wantEvents(p, whole)
 			w.wantTransfers(p, 1)
@@ -98,7 +98,7 @@ func TestEverythingAtOnceTellsOneStory(t *testing.T) {
 				var err error
 				switch i % 5 {
 				case 0, 1:
-					_, err = h.Returned(ctx, attempt)
+					_, _, err = h.Returned(ctx, attempt, nil)
 				case 2:
 					_, err = h.Refresh(ctx, p.ID)
 				case 3:

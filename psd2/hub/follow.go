@@ -15,13 +15,10 @@ import (
 // askAgain is how soon the same order may be asked about again by a page.
 const askAgain = time.Second
 
-// Returned is called when the payer's browser comes back from the bank. That
-// proves nothing, so it asks the bank; the answer decides.
-func (h *Hub) Returned(ctx context.Context, attemptID string) (*psd2.Payment, error) {
-	if !psd2.IsID(psd2.PrefixAttempt, attemptID) {
-		return nil, psd2.NotFound("payment")
-	}
-	p, err := h.store.PaymentByAttempt(ctx, attemptID)
+// back notes that the payer's browser is back and asks the bank; the answer
+// decides.
+func (h *Hub) back(ctx context.Context, attemptID string) (*psd2.Payment, error) {
+	p, _, err := h.byAttempt(ctx, attemptID)
 	if err != nil {
 		return nil, err
 	}
@@ -68,6 +65,9 @@ func (h *Hub) mayAsk(a *psd2.Attempt) bool {
 // watched is the attempt whose bank should be asked, or nil.
 func watched(p *psd2.Payment) *psd2.Attempt {
 	if a := p.Open(); a != nil {
+		if a.State == psd2.AttemptPreparing || a.State == psd2.AttemptAuthorizing && a.AtRiskAt == nil {
+			return nil // no order yet, or one that only the payer's answer through us can bring on
+		}
 		return a
 	}
 	paying := psd2.AttemptExecuted
@@ -94,16 +94,20 @@ func watched(p *psd2.Payment) *psd2.Attempt {
 func (h *Hub) look(ctx context.Context, p *psd2.Payment, first func(*psd2.Payment, time.Time)) (*psd2.Payment, error) {
 	a := watched(p)
 	var status banks.Status
+	var found []byte
 	began, asked, err := h.store.Now(), false, error(nil)
 	if a != nil && a.State != psd2.AttemptSubmitting {
 		asked = true
-		status, err = h.ask(ctx, p, a)
+		status, found, err = h.ask(ctx, p, a)
 	}
 	before := p.State
 	p, uerr := h.store.UpdatePayment(context.WithoutCancel(ctx), p.ID, func(p *psd2.Payment) error {
 		now := h.store.Now()
 		if first != nil {
 			first(p, now)
+		}
+		if found != nil {
+			_ = p.Initiated(a.ID, a.Approach, psd2.Prompt{}, found, now) // refused where it is known already
 		}
 		if asked && !overtaken(p.Attempt(a.ID), status, err, began) {
 			h.apply(p, a.ID, status, err, began, now)
@@ -127,25 +131,31 @@ func overtaken(a *psd2.Attempt, s banks.Status, err error, began time.Time) bool
 	return a.AnsweredAt != nil && a.AnsweredAt.After(began) && (err != nil || psd2.StandingOf(s.Transaction) <= psd2.StandingAuthorized)
 }
 
-func (h *Hub) ask(ctx context.Context, p *psd2.Payment, a *psd2.Attempt) (banks.Status, error) {
+// ask asks the bank what became of an order; where the answer to the initiation
+// was lost, by our own reference, and found is the state to ask with from now on.
+func (h *Hub) ask(ctx context.Context, p *psd2.Payment, a *psd2.Attempt) (s banks.Status, found []byte, err error) {
 	bank, _, ok := h.banks.Bank(a.BankID)
-	state := p.Personal.Attempts[a.ID].Adapter
-	if !ok || state == nil {
-		return banks.Status{}, &banks.Error{Kind: banks.NotFound, Err: errors.New("nothing to ask with")}
+	finder, finds := bank.(banks.Finder)
+	unnamed := p.Personal.Attempts[a.ID].Adapter == nil
+	if !ok || unnamed && !finds {
+		return banks.Status{}, nil, &banks.Error{Kind: banks.NotFound, Err: errors.New("nothing to ask with")}
 	}
-	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.cfg.BankTimeout)
-	defer cancel()
-	began := time.Now()
-	s, err := bank.Status(call, h.ref(ctx, p, a))
-	h.observe(a.BankID, "status", err, time.Since(began))
-	return s, err
+	err = h.call(ctx, a.BankID, "status", func(call context.Context) (err error) {
+		if unnamed { // the answer to the initiation was lost, but the bank knows our reference
+			found, s, err = finder.Find(call, h.ref(ctx, p, a))
+		} else {
+			s, err = bank.Status(call, h.ref(ctx, p, a))
+		}
+		return err
+	})
+	return s, found, err
 }
 
 func (h *Hub) ref(ctx context.Context, p *psd2.Payment, a *psd2.Attempt) banks.Ref {
 	ap := p.Personal.Attempts[a.ID]
 	return banks.Ref{
 		EndToEndID: a.EndToEndID, RequestID: psd2.NewUUID(h.now(), h.random), TraceID: psd2.TraceOf(ctx),
-		State: ap.Adapter, PSU: ap.PSU,
+		State: ap.Adapter, PSU: ap.PSU, ReturnURL: h.cfg.PublicURL + "/return/" + a.ID, FailURL: h.cfg.PublicURL + "/return/" + a.ID + "/failed",
 	}
 }
 
@@ -213,7 +223,17 @@ func (h *Hub) cancel(ctx context.Context, paymentID string, by psd2.FailureReaso
 // withdraw asks the bank to cancel an order that somebody no longer wants, and
 // commits what comes of it.
 func (h *Hub) withdraw(ctx context.Context, p *psd2.Payment, a *psd2.Attempt) (*psd2.Payment, error) {
-	if !h.cancelAtBank(ctx, p, a) {
+	answer := h.cancelAtBank(ctx, p, a)
+	if answer.Prompt.Kind != psd2.PromptNone {
+		_, err := h.store.UpdatePayment(context.WithoutCancel(ctx), p.ID, func(p *psd2.Payment) error {
+			p.CancelPrompt(a.ID, answer.Prompt, answer.State, h.store.Now())
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	if !answer.Done {
 		return h.look(ctx, p, nil) // it may have been executed meanwhile; else Lapse makes it unknown
 	}
 	return h.store.UpdatePayment(context.WithoutCancel(ctx), p.ID, func(p *psd2.Payment) error {
@@ -222,18 +242,21 @@ func (h *Hub) withdraw(ctx context.Context, p *psd2.Payment, a *psd2.Attempt) (*
 	})
 }
 
-func (h *Hub) cancelAtBank(ctx context.Context, p *psd2.Payment, a *psd2.Attempt) bool {
+func (h *Hub) cancelAtBank(ctx context.Context, p *psd2.Payment, a *psd2.Attempt) banks.Cancellation {
 	bank, _, _ := h.banks.Bank(a.BankID)
 	c, ok := bank.(banks.Canceller)
 	if !ok || p.Personal.Attempts[a.ID].Adapter == nil {
-		return false
+		return banks.Cancellation{}
 	}
-	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.cfg.BankTimeout)
-	defer cancel()
-	began := time.Now()
-	done, err := c.Cancel(call, h.ref(ctx, p, a))
-	h.observe(a.BankID, "cancel", err, time.Since(began))
-	return err == nil && done
+	var answer banks.Cancellation
+	err := h.call(ctx, a.BankID, "cancel", func(call context.Context) (err error) {
+		answer, err = c.Cancel(call, h.ref(ctx, p, a))
+		return err
+	})
+	if err != nil {
+		return banks.Cancellation{}
+	}
+	return answer
 }
 
 const (

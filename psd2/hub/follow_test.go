@@ -54,7 +54,7 @@ func TestReplayedCallbackChangesNothingAndAsksNobody(t *testing.T) {
 		w.clock.Add(time.Second)
 		asked = w.tap.count("status")
 		for range 20 {
-			if _, err := w.hub.Returned(ctx, first); err != nil {
+			if _, _, err := w.hub.Returned(ctx, first, nil); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -74,7 +74,7 @@ func TestCallbackForAnUnknownAttemptIsNotFound(t *testing.T) {
 	w := one(t)
 	p, _ := w.atBank(plain)
 	for _, id := range []string{"", "att_00000000000000000000000000", p.ID, p.Last().ID + " ", strings.ToUpper(p.Last().ID), p.Last().EndToEndID, "att_' OR 1=1 --"} {
-		_, err := w.hub.Returned(ctx, id)
+		_, _, err := w.hub.Returned(ctx, id, nil)
 		wantReason(t, err, "payment_not_found")
 	}
 	if n := w.tap.count("status"); n != 0 {

@@ -31,7 +31,7 @@ func TestLostInitiationIsAbandonedAndThePaymentPaidOnce(t *testing.T) {
 			}
 			p = w.wantState(p, psd2.StateAuthorizationRequired, "")
 			w.wantAttempt(p, 0, psd2.AttemptAbandoned, psd2.ReasonBankUnavailable)
-			if ap := p.Personal.Attempts[p.Last().ID]; ap.RedirectURL != "" || ap.Adapter != nil {
+			if ap := p.Personal.Attempts[p.Last().ID]; ap.Prompt.RedirectURL != "" || ap.Adapter != nil {
 				t.Errorf("%s: somebody could get its link", loss)
 			}
 			w.run(5 * time.Minute)
@@ -105,7 +105,7 @@ func TestAnswerIsKeptWhenThePayerHasGone(t *testing.T) {
 			t.Fatal(err)
 		}
 		p = w.wantState(p, psd2.StateAuthorizing, "")
-		if p.Personal.Attempts[p.Last().ID].RedirectURL == "" {
+		if p.Personal.Attempts[p.Last().ID].Prompt.RedirectURL == "" {
 			t.Error("the answer was lost")
 		}
 	})
@@ -134,7 +134,7 @@ func TestLateAnswerOfAGivenUpInitiationHandsOutNoLink(t *testing.T) {
 		close(g.open)
 		r := <-done
 		wantReason(t, r.err, "attempt_closed")
-		if p = w.load(p); r.link != "" || p.Personal.Attempts[p.Last().ID].RedirectURL != "" {
+		if p = w.load(p); r.link != "" || p.Personal.Attempts[p.Last().ID].Prompt.RedirectURL != "" {
 			t.Error("the link of an abandoned order was kept")
 		}
 		w.pays(w.toBank(p, lapsing))
@@ -290,7 +290,7 @@ func TestHubThatDiesAfterTheAnswerFollowsTheOrder(t *testing.T) {
 	both(t, func(t *testing.T, w *world) {
 		p, _ := w.atBank(plain)
 		w.restart()
-		link := w.load(p).Personal.Attempts[p.Last().ID].RedirectURL
+		link := w.load(p).Personal.Attempts[p.Last().ID].Prompt.RedirectURL
 		w.pays(link)
 		w.restart()
 		w.run(5 * time.Minute)

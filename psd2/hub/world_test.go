@@ -257,7 +257,7 @@ func late(n *psu.NewCustomers) { n.Behaviour = string(sandbox.Late) }
 // returned is the payer's browser coming back for his newest attempt.
 func (w *world) returned(p *psd2.Payment) *psd2.Payment {
 	w.t.Helper()
-	p, err := w.hub.Returned(ctx, w.load(p).Last().ID)
+	p, _, err := w.hub.Returned(ctx, w.load(p).Last().ID, nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}

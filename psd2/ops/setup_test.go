@@ -184,7 +184,7 @@ func (w *world) attempt(id, bankID string) *psd2.Payment {
 		p.BrowserHash = "bound"
 	})
 	return w.change(id, func(p *psd2.Payment, now time.Time) {
-		must(w.t, p.Initiated(p.Last().ID, "redirect", "https://bank.example/secret-link", []byte("adapter-state"), now))
+		must(w.t, p.Initiated(p.Last().ID, "redirect", psd2.Prompt{Kind: psd2.PromptRedirect, RedirectURL: "https://bank.example/secret-link"}, []byte("adapter-state"), now))
 	})
 }
 

@@ -288,7 +288,7 @@ func TestNothingPersonalIsReadableAtRest(t *testing.T) {
 		for range 5 {
 			update(t, db, p.ID, func(p *psd2.Payment) error {
 				if a := p.Open(); a != nil {
-					p.Personal.Attempts[a.ID] = psd2.AttemptPersonal{Adapter: []byte(canary("adapter")), RedirectURL: canary("url"), PSU: psd2.PSU{IP: canary("address")}}
+					p.Personal.Attempts[a.ID] = psd2.AttemptPersonal{Adapter: []byte(canary("adapter")), Prompt: psd2.Prompt{RedirectURL: canary("url")}, PSU: psd2.PSU{IP: canary("address")}}
 				}
 				return advance(p, db.Now())
 			})

@@ -139,7 +139,7 @@ func advance(p *psd2.Payment, now time.Time) error {
 		return p.BeginAttempt(psd2.Attempt{ID: id, BankID: "bank", EndToEndID: psd2.NewEndToEndID(id),
 			RequestID: psd2.NewUUID(now, rand.Reader)}, psd2.PSU{IP: "192.0.2.7"}, now)
 	case a != nil && a.State == psd2.AttemptSubmitting:
-		return p.Initiated(a.ID, "redirect", "https://bank.example/authorise", []byte(`{"payment":"77"}`), now)
+		return p.Initiated(a.ID, "redirect", psd2.Prompt{Kind: psd2.PromptRedirect, RedirectURL: "https://bank.example/authorise"}, []byte(`{"payment":"77"}`), now)
 	}
 	status := map[psd2.State]string{psd2.StateAuthorizing: "ACTC", psd2.StateAuthorized: "ACSC"}[p.State]
 	if status == "" {

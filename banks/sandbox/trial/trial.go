@@ -90,7 +90,7 @@ func (b Bank) Walk(ctx context.Context, c psu.Credentials, in banks.Initiation, 
 	if b.Operator.Client != nil {
 		browser.Transport = b.Operator.Client.Transport
 	}
-	_, err = psu.Walk(ctx, browser, in.RedirectURL, c, w, time.Now)
+	_, err = psu.Walk(ctx, browser, in.Prompt.RedirectURL, c, w, time.Now)
 	return err
 }
 
