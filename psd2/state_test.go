@@ -317,19 +317,54 @@ func TestPaymentEndsInTheBanksTruth(t *testing.T) {
 		}
 		for range rapid.IntRange(1, 40).Draw(t, "steps") {
 			now = now.Add(time.Duration(rapid.IntRange(0, 400).Draw(t, "seconds")) * time.Second)
-			switch rapid.SampledFrom([]string{"begin", "answer", "refuse", "lose", "approve", "decline", "settle", "look", "silent", "cancel", "return", "lapse"}).Draw(t, "op") {
+			switch rapid.SampledFrom([]string{"begin", "prepared", "submit", "answer", "relay", "refuse", "lose", "approve", "decline", "settle", "look", "silent", "cancel", "return", "lapse"}).Draw(t, "op") {
 			case "begin":
 				id := fmt.Sprintf("att_%d", len(p.Attempts))
 				a := Attempt{ID: id, EndToEndID: id, RedirectLife: time.Duration(rapid.SampledFrom([]int{0, 5, 20}).Draw(t, "life")) * time.Minute}
-				if p.BeginAttempt(a, PSU{}, now) == nil {
+				if rapid.IntRange(0, 3).Draw(t, "prepares") == 0 {
+					a.State = AttemptPreparing
+				}
+				if p.BeginAttempt(a, PSU{}, now) == nil && a.State != AttemptPreparing {
 					orders[id] = &bankOrder{status: "RCVD", life: a.RedirectLife}
 				}
+			case "prepared":
+				if a := p.Open(); a != nil {
+					_ = p.Prepared(a.ID, "redirect", Prompt{Kind: PromptRedirect, RedirectURL: "https://bank"}, []byte("s"), now) // refused unless preparing
+				}
+			case "submit":
+				if a := p.Open(); a != nil && p.Submit(a.ID, []byte("s"), now) == nil {
+					orders[a.ID] = &bankOrder{status: "RCVD", life: a.RedirectLife}
+				}
 			case "answer":
-				if a := p.Open(); a != nil && p.Initiated(a.ID, "redirect", Prompt{Kind: PromptRedirect, RedirectURL: "https://bank"}, []byte("s"), now) == nil && a.State == AttemptAuthorizing {
-					orders[a.ID].linked, orders[a.ID].at = true, now
+				prompt := Prompt{Kind: rapid.SampledFrom([]PromptKind{PromptRedirect, PromptApp, PromptCode}).Draw(t, "prompt")}
+				a := p.Open()
+				if a == nil {
+					break
+				}
+				submitting := a.State == AttemptSubmitting
+				if p.Initiated(a.ID, "any", prompt, []byte("s"), now) == nil && a.State == AttemptAuthorizing && submitting {
+					orders[a.ID].linked, orders[a.ID].at = prompt.Kind != PromptCode, now
+				}
+			case "relay":
+				a := p.Open()
+				if a == nil || p.Relaying(a.ID, PromptCode, now) != nil {
+					break
+				}
+				o := orders[a.ID]
+				switch rapid.SampledFrom([]string{"right", "wrong", "lost", "lost after", "last"}).Draw(t, "answer") {
+				case "right":
+					o.status = "ACTC"
+					_ = p.Relayed(a.ID, Prompt{}, nil, now) // cannot fail: just checked
+				case "wrong":
+					_ = p.Relayed(a.ID, Prompt{Kind: PromptCode, Again: true}, nil, now)
+				case "lost after":
+					o.status = "ACTC"
+				case "last":
+					o.status = "RJCT"
+					_ = p.RelayRefused(a.ID, ReasonAuthenticationFailed, "", now)
 				}
 			case "refuse":
-				if a := p.Open(); a != nil && a.State == AttemptSubmitting {
+				if a := p.Open(); a != nil && (a.State == AttemptSubmitting || a.State == AttemptPreparing) {
 					delete(orders, a.ID)
 					_ = p.InitiationFailed(a.ID, ReasonBankRejected, "", now)
 				}

@@ -1,6 +1,7 @@
 package consent
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -20,18 +21,28 @@ type consentPage struct {
 	Ticket  string
 	Again   string // why it is shown again, or ""
 	Others  string
+
+	AskID      bool // the bank wants to know who pays before it takes the order
+	AskAccount bool // and from which account
+	wants
+	WrongID      string // what is wrong with the entry, or ""
+	WrongAccount string
 }
+
+// wants are a payer's entries for a bank that wants them with the order.
+type wants struct{ PSUID, Account string }
 
 // confirm is GET /pay/{id}/confirm?bank=.
 func (v *visit) confirm() error {
 	if err := v.mine(); err != nil {
 		return err
 	}
-	return v.consent(v.QueryParam("bank"), "", http.StatusOK)
+	return v.consent(v.QueryParam("bank"), "", http.StatusOK, wants{}, "")
 }
 
-// consent shows the consent for a bank, or what is in its way.
-func (v *visit) consent(bankID, again string, status int) error {
+// consent shows the consent for a bank, or what is in its way. entered is what
+// the payer has entered, wrong the name of the field to look at again.
+func (v *visit) consent(bankID, again string, status int, entered wants, wrong string) error {
 	if v.payment.State != psd2.StateAuthorizationRequired || over(v.payment, v.Now()) {
 		return v.away(v.to(""))
 	}
@@ -47,12 +58,19 @@ func (v *visit) consent(bankID, again string, status int) error {
 	if err != nil {
 		return err
 	}
+	c := consentPage{sums: v.sums(), Bank: bank, Domains: hosts(info.RedirectOrigins), Action: v.to("/confirm"), Ticket: ticket,
+		Again: again, Others: v.to("/banks?other=1"), AskID: info.First == psd2.PromptIdentify, AskAccount: info.DebtorMandatory, wants: entered}
+	switch wrong {
+	case "psu_id":
+		c.WrongID = v.say("confirm.wrong_id", "bank", bank.Name)
+	case "iban":
+		c.WrongAccount = v.say("confirm.wrong_account")
+	}
 	self := &url.URL{Path: v.to("/confirm"), RawQuery: url.Values{"bank": {bankID}}.Encode()}
 	return v.show(page.Page{
 		Name: "confirm", Status: status, Self: self, About: v.to("/about"), FormAction: info.RedirectOrigins,
 		Title: v.say("confirm.title", "name", v.merchant.Name),
-		Data: consentPage{sums: v.sums(), Bank: bank, Domains: hosts(info.RedirectOrigins), Action: v.to("/confirm"),
-			Ticket: ticket, Again: again, Others: v.to("/banks?other=1")},
+		Data:  c,
 	})
 }
 
@@ -82,11 +100,18 @@ func (v *visit) authorise() error {
 	case form.Get("consent") == "":
 		return psd2.Fail(psd2.CodeForbidden, "consent_missing", "the form carries no consent")
 	case !ok:
-		return v.consent(bankID, v.say("confirm.again"), http.StatusConflict)
+		return v.consent(bankID, v.say("confirm.again"), http.StatusConflict, wants{}, "")
 	}
-	p, redirect, err := v.Hub.Authorise(v.ctx(), v.payment.ID, bankID, nonce, v.psu())
+	psu, entered := v.psu(), wants{PSUID: strings.TrimSpace(form.Get("psu_id")), Account: form.Get("iban")}
+	psu.ID = entered.PSUID
+	if entered.Account != "" {
+		if psu.Account, err = psd2.ParseIBAN(entered.Account); err != nil {
+			return v.consent(bankID, "", http.StatusBadRequest, entered, "iban")
+		}
+	}
+	p, redirect, err := v.Hub.Authorise(v.ctx(), v.payment.ID, bankID, nonce, psu)
 	if err != nil {
-		return v.notAuthorised(bankID, err)
+		return v.notAuthorised(bankID, err, entered)
 	}
 	v.payment = p
 	setCookie(v.Response(), bankCookie, bankID, bankLife)
@@ -111,7 +136,7 @@ func (v *visit) toBank(redirect string) error {
 // notAuthorised answers a consent that the hub did not take: used already, or
 // the payment has gone on or ended meanwhile. Its sender sees where it stands;
 // when it is open again, he is asked again.
-func (v *visit) notAuthorised(bankID string, err error) error {
+func (v *visit) notAuthorised(bankID string, err error, entered wants) error {
 	p, loadErr := v.Hub.Payment(v.ctx(), v.payment.ID)
 	if loadErr != nil {
 		return loadErr
@@ -120,12 +145,16 @@ func (v *visit) notAuthorised(bankID string, err error) error {
 	switch psd2.CodeOf(err) {
 	case psd2.CodeConflict:
 		if p.State == psd2.StateAuthorizationRequired && !over(p, v.Now()) {
-			return v.consent(bankID, v.say("confirm.again"), http.StatusConflict)
+			return v.consent(bankID, v.say("confirm.again"), http.StatusConflict, entered, "")
 		}
 		return v.state(http.StatusConflict, "")
 	case psd2.CodeUnavailable:
 		return v.away(v.to("/banks?off=" + url.QueryEscape(bankID)))
 	case psd2.CodeInvalid:
+		var e *psd2.Error
+		if errors.As(err, &e) && (e.Field == "psu_id" || e.Field == "iban") {
+			return v.consent(bankID, "", http.StatusBadRequest, entered, e.Field)
+		}
 		return v.away(v.to("/banks"))
 	}
 	return err

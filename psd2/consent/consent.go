@@ -54,6 +54,7 @@ type Deps struct {
 	// Watch signals that something about a payment was published; stop ends
 	// it. Nil: the page looks for itself.
 	Watch  func(paymentID string) (changed <-chan struct{}, stop func())
+	Sealer Sealer // nil: answers to the bank's prompts travel as the form sends them, over TLS
 	Edge   *edge.Edge
 	Now    func() time.Time
 	Random io.Reader
@@ -172,10 +173,13 @@ func (r *Room) routes() http.Handler {
 	get("/pay/:id/confirm", (*visit).confirm)
 	post("/pay/:id/confirm", (*visit).authorise)
 	post("/pay/:id/cancel", (*visit).cancel)
+	post("/pay/:id/answer", (*visit).answer)
+	get("/pay/:id/challenge", (*visit).challenge)
 	get("/pay/:id/live", (*visit).live)
 	get("/pay/:id/about", (*visit).about)
 	get("/return/:attempt", (*visit).returned)
 	get("/return/:attempt/failed", (*visit).returned)
+	post("/notify/:attempt", (*visit).notify)
 	e.Match([]string{http.MethodGet, http.MethodHead}, "/static/*", echo.WrapHandler(r.pages.Assets()))
 	return e
 }

@@ -16,7 +16,10 @@ import (
 // status.SITUATION.
 const (
 	sitAsking     = "asking"     // we are asking the bank to take the order
-	sitAtBank     = "at_bank"    // the payer should be at his bank
+	sitLogin      = "login"      // he has to log in at his bank before it takes an order
+	sitAtBank     = "at_bank"    // he should be at his bank
+	sitApp        = "app"        // he should confirm in his bank's app
+	sitPrompt     = "prompt"     // his bank asks something through us
 	sitWaiting    = "waiting"    // he is back, the bank has not said
 	sitOnItsWay   = "on_its_way" // the bank accepted the order
 	sitPaid       = "paid"       // his account is debited
@@ -63,6 +66,12 @@ func situation(p *psd2.Payment, now time.Time) string {
 		return sitCancelling
 	case a == nil || a.State == psd2.AttemptSubmitting:
 		return sitAsking
+	case a.State == psd2.AttemptPreparing:
+		return sitLogin
+	case asked(p) != nil:
+		return sitPrompt
+	case a.ReturnedAt == nil && a.Prompt == psd2.PromptApp:
+		return sitApp
 	case a.ReturnedAt == nil:
 		return sitAtBank
 	}
@@ -78,7 +87,10 @@ var looks = map[string]struct {
 	step    int
 }{
 	sitAsking:     {"", 2 * time.Second, 1},
+	sitLogin:      {"", 5 * time.Second, 2},
 	sitAtBank:     {"", 5 * time.Second, 2},
+	sitApp:        {"", 5 * time.Second, 2},
+	sitPrompt:     {"", 0, 2},
 	sitWaiting:    {"", 3 * time.Second, 2},
 	sitOnItsWay:   {"", 3 * time.Second, 2},
 	sitPaid:       {"done", 0, 3},
@@ -106,6 +118,8 @@ type statusPage struct {
 	Until     *time.Time
 	At        *time.Time // when it happened
 	ToBank    string     // link back to the bank
+	Says      string     // the bank's own words to the payer
+	Undo      string     // link to the bank, where he confirms that he wants to cancel
 	Retry     string     // link to the same bank again
 	Others    string     // link to the choice of banks
 	CanCancel bool
@@ -137,6 +151,9 @@ func (v *visit) status() error {
 func (v *visit) state(status int, notice string) error {
 	p, now := v.payment, v.Now()
 	sit := situation(p, now)
+	if sit == sitPrompt {
+		return v.prompt(status, notice)
+	}
 	look := looks[sit]
 	s := statusPage{sums: v.sums(), Situation: sit, Kind: look.kind, Step: look.step, Notice: notice, State: fingerprint(p, now)}
 	if a := p.Last(); a != nil {
@@ -196,12 +213,18 @@ func (v *visit) links(s *statusPage, now time.Time) {
 		}
 	case sitAsking:
 		s.CanCancel = true
-	case sitAtBank:
+	case sitAtBank, sitLogin, sitApp:
 		s.CanCancel, s.Until = true, &p.ExpiresAt
-		info, _, _ := v.Hub.Bank(a.BankID)
-		if to := p.Personal.Attempts[a.ID].Prompt.RedirectURL; allowed(to, info.RedirectOrigins) {
-			s.ToBank = to
+		prompt := p.Personal.Attempts[a.ID].Prompt
+		s.Says = prompt.Message
+		if allowed(prompt.RedirectURL, v.origins(a.BankID)) {
+			s.ToBank = prompt.RedirectURL
 		}
+	case sitCancelling:
+		if to := p.Personal.Attempts[a.ID].Cancel.RedirectURL; allowed(to, v.origins(a.BankID)) {
+			s.Undo = to
+		}
+		s.Back = v.back()
 	case sitWaiting:
 		s.CanCancel, s.Until = true, &p.ExpiresAt
 	case sitPaid:
@@ -244,7 +267,7 @@ func (v *visit) back() string {
 func fingerprint(p *psd2.Payment, now time.Time) string {
 	parts := []string{situation(p, now)}
 	if a := p.Last(); a != nil {
-		parts = append(parts, a.ID, string(a.State))
+		parts = append(parts, a.ID, string(a.State), string(a.Prompt))
 	}
 	return strings.Join(parts, ".")
 }
