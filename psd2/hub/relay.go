@@ -132,7 +132,7 @@ func (h *Hub) Returned(ctx context.Context, attemptID string, query url.Values) 
 func (h *Hub) takeBack(ctx context.Context, bank banks.Bank, r banks.Returner, p *psd2.Payment, a *psd2.Attempt, query url.Values) (*psd2.Payment, error) {
 	first := false
 	err := h.store.Tx(ctx, func(tx *store.Tx) (err error) {
-		first, err = tx.Consume("bank_return", a.ID+"/"+string(a.State)+"/"+hash(query.Encode()), p.ExpiresAt.Add(24*time.Hour))
+		first, err = tx.Consume("bank_return", a.ID+"/"+hash(query.Encode()), p.ExpiresAt.Add(24*time.Hour))
 		return err
 	})
 	if err != nil || !first {
