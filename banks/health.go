@@ -7,67 +7,61 @@ import (
 	"time"
 )
 
-// A bank is taken out of the choice after tripAfter calls in a row without an
-// answer; RTS Art. 33(1) speaks of five requests, each unanswered for 30 s, and
-// no payer should have to be the fifth. The pause doubles each time the trial
-// after it fails, up to maxPause.
+// TripAfter is how many calls in a row without an answer take a bank out of the
+// choice: RTS Art. 33(1) speaks of five requests, each unanswered for 30 s, and
+// no payer should have to be the fifth.
+const TripAfter = 3
+
+// The pause doubles each time the trial after it fails, up to maxPause.
 const (
-	tripAfter  = 3
 	firstPause = 30 * time.Second
 	maxPause   = 10 * time.Minute
+	// unavailableAfter is the law's own measure (RTS Art. 33(1)).
+	unavailableAfter = 5
 )
 
-// health is one bank's circuit breaker.
+// breaker is one bank's circuit breaker, as one process sees it.
 //
-//	closed ──tripAfter failures, or 503 with Retry-After──→ open until `until`
+//	closed ──TripAfter failures, or 503 with Retry-After──→ open until `until`
 //	open ──time passes──→ half-open: offered again, its first call is the trial
 //	half-open ──failure──→ open, twice as long      any answer ──→ closed
 //
-// Status requests for orders under way go on while it is open, so a bank that
-// recovers is often seen before its pause is over.
-type health struct {
-	failures int // in a row
-	trips    int // since the last answer
-	until    time.Time
-	reason   string
-	latency  time.Duration
+// Status requests for orders under way go on while it is open, and so do
+// probes, so a bank that recovers is often seen before its pause is over.
+type breaker struct {
+	Failures int       `json:"failures,omitempty"` // in a row
+	Trips    int       `json:"trips,omitempty"`    // since the last answer
+	Until    time.Time `json:"until,omitzero"`
+	Reason   string    `json:"reason,omitempty"`
+	Answered time.Time `json:"answered,omitzero"` // last answer of any kind
+	Tripped  time.Time `json:"tripped,omitzero"`  // last time it opened
 }
 
-func (h *health) observe(err error, took time.Duration, now time.Time) {
-	failed, counts := unanswered(err)
-	switch {
-	case !counts:
-		return
-	case !failed:
-		h.failures, h.trips, h.until, h.reason = 0, 0, time.Time{}, ""
-		h.smooth(took)
-		return
+// observe reports whether the breaker opened or closed.
+func (b *breaker) observe(err error, failed bool, now time.Time) (turned bool) {
+	was := now.Before(b.Until)
+	if !failed {
+		*b = breaker{Answered: now}
+		return was
 	}
-	h.failures++
+	b.Failures++
 	if e := asError(err); e.HTTPStatus == http.StatusServiceUnavailable && e.RetryAfter > 0 {
-		h.pause(min(e.RetryAfter, maxPause), ReasonBusy, now)
-		return
+		b.pause(min(e.RetryAfter, maxPause), ReasonBusy, now)
+		return !was
 	}
-	if h.failures < tripAfter || now.Before(h.until) { // late answers of calls made before it opened do not lengthen it
-		return
+	if b.Failures < TripAfter || was { // late answers of calls made before it opened do not lengthen it
+		return false
 	}
-	pause := min(firstPause<<min(h.trips, 10), maxPause)
-	h.trips++
-	h.pause(pause, ReasonNotAnswering, now)
+	pause := min(firstPause<<min(b.Trips, 10), maxPause)
+	b.Trips++
+	b.pause(pause, ReasonNotAnswering, now)
+	return true
 }
 
-func (h *health) pause(d time.Duration, reason string, now time.Time) {
-	if end := now.Add(d); end.After(h.until) {
-		h.until, h.reason = end, reason
+func (b *breaker) pause(d time.Duration, reason string, now time.Time) {
+	if end := now.Add(d); end.After(b.Until) {
+		b.Until, b.Reason, b.Tripped = end, reason, now
 	}
-}
-
-func (h *health) smooth(took time.Duration) {
-	if h.latency == 0 {
-		h.latency = took
-		return
-	}
-	h.latency += (took - h.latency) / 8
 }
 
 // unanswered says whether an error speaks of the bank's health at all, and if

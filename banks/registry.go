@@ -2,6 +2,7 @@ package banks
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -181,6 +182,10 @@ type Listing struct {
 	Reason     string        // one of the Reason constants; "" when available
 	Until      time.Time     // when a bank that does not answer is tried again; zero otherwise
 	Latency    time.Duration // smoothed time of answered calls; 0 before the first
+	Unanswered int           // calls in a row that got no answer
+	// PresumedUnavailable: five requests in a row got no answer, which is what
+	// RTS Art. 33(1) asks before it presumes a bank's interface unavailable.
+	PresumedUnavailable bool
 }
 
 // Registry is the set of banks and what is known of their health. It is safe
@@ -190,20 +195,24 @@ type Registry struct {
 	banks   map[string]Bank
 	now     func() time.Time
 
-	mu     sync.Mutex
-	health map[string]*health
+	mu       sync.Mutex
+	records  map[string]*record
+	others   map[string][]*record // of other processes, by bank
+	shared   Shared
+	holder   string
+	recalled bool // what this process shared before its restart has been taken in
 }
 
 // NewRegistry makes a registry of entries and the adapters built for them (by
 // Build, or by hand). An entry without an adapter is listed as disabled.
 func NewRegistry(entries []Entry, built map[string]Bank, now func() time.Time) *Registry {
-	r := &Registry{banks: built, now: now, health: map[string]*health{}}
+	r := &Registry{banks: built, now: now, records: map[string]*record{}}
 	for _, e := range entries {
 		if built[e.ID] == nil && e.Disabled == "" {
 			e.Disabled = "no adapter"
 		}
 		r.entries = append(r.entries, e)
-		r.health[e.ID] = &health{}
+		r.records[e.ID] = &record{}
 	}
 	slices.SortStableFunc(r.entries, func(a, b Entry) int { return strings.Compare(fold(a.Name), fold(b.Name)) })
 	return r
@@ -244,14 +253,68 @@ func (r *Registry) listing(e Entry) Listing {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	h := r.health[e.ID]
-	l.Latency = h.latency
+	own := r.records[e.ID]
+	known := own.Breaker
+	l.Latency = own.Latency
+	if others := r.others[e.ID]; len(others) > 0 {
+		all := merged(own, others)
+		known, l.Latency = all.Breaker, all.Latency
+	}
+	l.Unanswered, l.PresumedUnavailable = known.Failures, known.Failures >= unavailableAfter
 	if e.Disabled != "" {
 		l.Available, l.Reason = false, ReasonDisabled
-	} else if r.now().Before(h.until) {
-		l.Available, l.Reason, l.Until = false, h.reason, h.until
+	} else if r.now().Before(known.Until) {
+		l.Available, l.Reason, l.Until = false, known.Reason, known.Until
 	}
 	return l
+}
+
+// History is how a bank did: the last hour by approach ("" is all of them) and
+// the last week hour by hour, oldest first.
+type History struct {
+	Hour map[Approach]Measure
+	Week []Measure
+}
+
+// History tells how a bank did, in all processes.
+func (r *Registry) History(id string) History {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	own, h, now := r.records[id], History{Hour: map[Approach]Measure{}}, r.now()
+	if own == nil {
+		return h
+	}
+	all := merged(own, r.others[id])
+	for a, s := range all.Short {
+		h.Hour[Approach(a)] = s.sum(shortStep, shortLen, now)
+	}
+	h.Week = all.Long.over(longStep, longLen, now)
+	return h
+}
+
+// Prober is a bank that can be asked for a sign of life: any answer will do,
+// and nothing at the bank changes.
+type Prober interface {
+	Probe(ctx context.Context) error
+}
+
+// Probe asks the banks that are out of the choice, and can be asked, for a
+// sign of life once their pause is over, so that no payer has to be the trial.
+func (r *Registry) Probe(ctx context.Context, limit time.Duration) {
+	var asked sync.WaitGroup
+	for _, l := range r.List() {
+		p, ok := r.banks[l.ID].(Prober)
+		if !ok || l.Reason == ReasonDisabled || l.Unanswered < TripAfter || r.now().Before(l.Until) {
+			continue
+		}
+		asked.Go(func() {
+			call, cancel := context.WithTimeout(ctx, limit)
+			defer cancel()
+			began := time.Now()
+			r.Observe(l.ID, "", p.Probe(call), time.Since(began))
+		})
+	}
+	asked.Wait()
 }
 
 // Search gives the banks of List that match what a payer typed: every word of
@@ -296,13 +359,14 @@ func fold(s string) string {
 	}, norm.NFD.String(s))
 }
 
-// Observe tells the registry how a call to a bank ended, and how long it took.
-// err is what the adapter returned; nil is an answer. The caller sits above
-// the adapter, so nothing wraps it.
-func (r *Registry) Observe(bankID string, err error, took time.Duration) {
+// Observe tells the registry how a call to a bank ended, and how long it took;
+// a is how the payer is authenticated, "" when that is not known yet. err is
+// what the adapter returned; nil is an answer. The caller sits above the
+// adapter, so nothing wraps it.
+func (r *Registry) Observe(bankID string, a Approach, err error, took time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if h := r.health[bankID]; h != nil {
-		h.observe(err, took, r.now())
+	if own := r.records[bankID]; own != nil {
+		own.observe(a, err, took, r.now())
 	}
 }

@@ -164,25 +164,25 @@ func available(t *testing.T, r *Registry) bool {
 func TestSickBankIsLeftAlone(t *testing.T) {
 	c := &clock{time.Unix(1_700_000_000, 0)}
 	r := registryAt(c)
-	for range tripAfter - 1 {
-		r.Observe("b", dead(), 0)
+	for range TripAfter - 1 {
+		r.Observe("b", "", dead(), 0)
 	}
 	if !available(t, r) {
 		t.Fatal("too early")
 	}
-	r.Observe("b", nil, time.Second)
-	r.Observe("b", dead(), 0)
-	r.Observe("b", dead(), 0)
+	r.Observe("b", "", nil, time.Second)
+	r.Observe("b", "", dead(), 0)
+	r.Observe("b", "", dead(), 0)
 	if !available(t, r) {
 		t.Fatal("an answer in between does not count")
 	}
 	pause := firstPause
-	r.Observe("b", dead(), 0)
+	r.Observe("b", "", dead(), 0)
 	for range 8 {
 		if available(t, r) {
 			t.Fatal("still offered")
 		}
-		r.Observe("b", dead(), 0) // answers of calls made before do not lengthen the pause
+		r.Observe("b", "", dead(), 0) // answers of calls made before do not lengthen the pause
 		c.t = c.t.Add(pause - 1)
 		if available(t, r) {
 			t.Fatal("offered again too early")
@@ -191,14 +191,14 @@ func TestSickBankIsLeftAlone(t *testing.T) {
 		if !available(t, r) {
 			t.Fatalf("not offered again after %s", pause)
 		}
-		r.Observe("b", dead(), 0) // the trial fails
+		r.Observe("b", "", dead(), 0) // the trial fails
 		pause = min(2*pause, maxPause)
 	}
-	r.Observe("b", nil, time.Second) // a status request was answered meanwhile
+	r.Observe("b", "", nil, time.Second) // a status request was answered meanwhile
 	if !available(t, r) {
 		t.Error("a bank that answers is not offered")
 	}
-	r.Observe("b", dead(), 0)
+	r.Observe("b", "", dead(), 0)
 	if !available(t, r) {
 		t.Error("the past was not forgotten")
 	}
@@ -207,7 +207,7 @@ func TestSickBankIsLeftAlone(t *testing.T) {
 func TestBankThatAsksForTimeGetsIt(t *testing.T) {
 	c := &clock{time.Unix(1_700_000_000, 0)}
 	r := registryAt(c)
-	r.Observe("b", &Error{Kind: Unavailable, HTTPStatus: 503, RetryAfter: 2 * time.Minute}, 0)
+	r.Observe("b", "", &Error{Kind: Unavailable, HTTPStatus: 503, RetryAfter: 2 * time.Minute}, 0)
 	if l, _ := r.Listing("b"); l.Available || l.Reason != ReasonBusy || !l.Until.Equal(c.t.Add(2*time.Minute)) {
 		t.Errorf("%+v", l)
 	}
@@ -215,7 +215,7 @@ func TestBankThatAsksForTimeGetsIt(t *testing.T) {
 	if !available(t, r) {
 		t.Error("not offered again")
 	}
-	r.Observe("b", &Error{Kind: Unavailable, HTTPStatus: 503, RetryAfter: 1000 * time.Hour}, 0)
+	r.Observe("b", "", &Error{Kind: Unavailable, HTTPStatus: 503, RetryAfter: 1000 * time.Hour}, 0)
 	if l, _ := r.Listing("b"); l.Until.After(c.t.Add(maxPause)) {
 		t.Errorf("a bank may not close itself for %s", l.Until.Sub(c.t))
 	}
@@ -240,8 +240,8 @@ func TestWhatCountsAsNoAnswer(t *testing.T) {
 		"foreign error":       {errors.New("boom"), false},
 	} {
 		r := registryAt(&clock{time.Unix(1_700_000_000, 0)})
-		for range tripAfter {
-			r.Observe("b", c.err, 0)
+		for range TripAfter {
+			r.Observe("b", "", c.err, 0)
 		}
 		if available(t, r) == c.trips {
 			t.Errorf("%s: trips is not %v", what, c.trips)
@@ -249,19 +249,19 @@ func TestWhatCountsAsNoAnswer(t *testing.T) {
 	}
 	r := registryAt(&clock{time.Unix(1_700_000_000, 0)})
 	for _, err := range []error{dead(), dead(), &Error{Kind: BadRequest}, dead()} { // a request we never sent proves nothing
-		r.Observe("b", err, 0)
+		r.Observe("b", "", err, 0)
 	}
 	if available(t, r) {
 		t.Error("a request that was never sent counted as an answer")
 	}
-	r.Observe("nobody", dead(), 0)
+	r.Observe("nobody", "", dead(), 0)
 }
 
 func TestLatencyIsSmoothed(t *testing.T) {
 	r := registryAt(&clock{time.Unix(1_700_000_000, 0)})
-	r.Observe("b", nil, 800*time.Millisecond)
-	r.Observe("b", nil, 1600*time.Millisecond)
-	r.Observe("b", dead(), time.Hour)
+	r.Observe("b", "", nil, 800*time.Millisecond)
+	r.Observe("b", "", nil, 1600*time.Millisecond)
+	r.Observe("b", "", dead(), time.Hour)
 	if l, _ := r.Listing("b"); l.Latency != 900*time.Millisecond {
 		t.Error(l.Latency)
 	}
@@ -273,7 +273,7 @@ func TestRegistryIsSafeForConcurrentUse(t *testing.T) {
 	for i := range 8 {
 		wg.Go(func() {
 			for range 200 {
-				r.Observe("b", []error{nil, dead()}[i%2], time.Millisecond)
+				r.Observe("b", "", []error{nil, dead()}[i%2], time.Millisecond)
 				if l := r.List(); len(l) != 1 || !slices.Contains(l[0].Approaches, Redirect) {
 					t.Error(l)
 				}

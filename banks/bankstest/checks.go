@@ -3,8 +3,10 @@ package bankstest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"sync"
 
 	"github.com/rialto-hub/rialto/banks"
@@ -40,6 +42,16 @@ func Checks() []Check {
 		{"bad-state", "a damaged state is an error, not a panic", badState},
 		{"lost-status", "a status request that fails can be made again", lostStatus},
 		{"wrong-order", "an order that no bank could take is invalid and never sent", wrongOrder},
+		{"prepared", "a login before the order comes first, and only the payer's own return ends it", prepared},
+		{"brought-back", "what the payer brings back is taken to the bank, and only if it is his", broughtBack},
+		{"wrong-answer", "a wrong password or code is no error and may be given again", wrongAnswer},
+		{"too-many-wrong", "too many wrong answers end the authorisation without a debit", tooManyWrong},
+		{"lost-step", "a lost answer to the payer's code is uncertain, and nothing is repeated", lostStep},
+		{"in-app", "nothing moves before the payer has confirmed in his bank's app", inApp},
+		{"cancel-authorised", "a cancellation that the payer must authorise counts when he has", cancelAuthorised},
+		{"notified", "the bank is told where news are wanted", notified},
+		{"funds", "funds are confirmed to the cent", funds},
+		{"found", "an order is found by our own reference, one that never arrived is not", found},
 		{"quiet", "no account, name, token or key is in an error or a log", quiet},
 	}
 }
@@ -53,7 +65,7 @@ func infoConstant(_ context.Context, e *Env) error {
 		return broken("Info.ID is empty")
 	case len(a.Approaches) == 0:
 		return broken("Info names no approach")
-	case containsFold([]string{fmt.Sprint(a.Approaches[0])}, string(banks.Redirect)) && len(a.RedirectOrigins) == 0:
+	case (slices.Contains(a.Approaches, banks.Redirect) || a.First == psd2.PromptRedirect) && len(a.RedirectOrigins) == 0:
 		return broken("a redirect bank must say where payers may be sent")
 	}
 	if len(a.RedirectOrigins) > 0 { // what a caller does to its copy must not reach the adapter
@@ -74,8 +86,8 @@ func oneRequest(ctx context.Context, e *Env) error {
 	if n := e.Proxy.Creations(); n != 1 {
 		return broken(fmt.Sprintf("%d requests could have created a payment", n))
 	}
-	if in.Approach == banks.Redirect && in.Prompt.RedirectURL == "" && psd2.StandingOf(in.Status) <= psd2.StandingPending {
-		return broken("the bank waits for the payer, but there is no redirect for him")
+	if in.Prompt.Kind == psd2.PromptNone && psd2.StandingOf(in.Status) <= psd2.StandingPending {
+		return broken("the bank waits for the payer, but he is not told what for")
 	}
 	_, err = e.held(ctx, o.EndToEndID, 1)
 	return err
@@ -83,14 +95,19 @@ func oneRequest(ctx context.Context, e *Env) error {
 
 // paid takes a new order to its end.
 func (e *Env) paid(ctx context.Context, minor int64) (banks.Order, banks.Initiation, banks.Status, error) {
-	o := e.NewOrder(minor)
+	return e.pay(ctx, e.NewOrder(minor))
+}
+
+func (e *Env) pay(ctx context.Context, o banks.Order) (banks.Order, banks.Initiation, banks.Status, error) {
 	in, err := e.Initiate(ctx, o)
 	if err != nil {
 		return o, in, banks.Status{}, err
 	}
-	if err := e.Approve(ctx, in); err != nil {
-		return o, in, banks.Status{}, fmt.Errorf("the payer could not approve: %w", err)
+	a := Act{Order: o, Now: in}
+	if err := e.authorise(ctx, &a, e.Approve); err != nil {
+		return o, a.Now, banks.Status{}, err
 	}
+	in = a.Now
 	s, err := e.follow(ctx, o, in)
 	if err == nil && psd2.StandingOf(s.Transaction) > psd2.StandingSettled {
 		err = broken("an approved order ended as " + s.Transaction + " " + s.Reason)
@@ -180,10 +197,20 @@ func declined(ctx context.Context, e *Env) error {
 	if err != nil {
 		return err
 	}
-	if err := e.Decline(ctx, in); err != nil {
-		return fmt.Errorf("the payer could not decline: %w", err)
+	a := Act{Order: o, Now: in}
+	if a.Now.Prompt.Kind == psd2.PromptIdentify {
+		if err := e.relay(ctx, &a, nil); err != nil {
+			return err
+		}
 	}
-	s, err := e.follow(ctx, o, in)
+	if a.Now.Prompt.Kind.Relayed() {
+		return Skip("here a payer declines by not answering")
+	}
+	var said *banks.Error // what the payer brings back may be a no
+	if err := e.authorise(ctx, &a, e.Decline); err != nil && !errors.As(err, &said) {
+		return err
+	}
+	s, err := e.follow(ctx, o, a.Now)
 	if err != nil {
 		return err
 	}

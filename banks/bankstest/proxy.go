@@ -25,6 +25,7 @@ type Proxy struct {
 
 	mu      sync.Mutex
 	fault   *Fault
+	paused  int // callers whose requests are none of the check's
 	creator int // requests seen that could create a payment
 	all     int
 	reused  bool // the last one came on a connection that had carried another
@@ -102,6 +103,20 @@ func (p *Proxy) Clear() {
 	p.fault, p.creator, p.all, p.reused = nil, 0, 0, false
 }
 
+// Pause takes faults and the count of requests out of work until the function it
+// returns is called: what the suite itself needs of the bank is not what it
+// looks at. Requests that could create a payment are counted all the same.
+func (p *Proxy) Pause() (resume func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.paused++
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.paused--
+	}
+}
+
 // Creations is how many requests arrived that could create a payment, whole or
 // broken off.
 func (p *Proxy) Creations() int {
@@ -126,7 +141,7 @@ func (p *Proxy) Reused() bool {
 }
 
 func (p *Proxy) applies(r *http.Request) bool {
-	if p.fault == nil {
+	if p.fault == nil || p.paused > 0 {
 		return false
 	}
 	if p.fault.Only != nil {
@@ -139,7 +154,9 @@ func (p *Proxy) applies(r *http.Request) bool {
 func (p *Proxy) arrived(r *http.Request, c *conn) *Fault {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.all++
+	if p.paused == 0 {
+		p.all++
+	}
 	if p.creates(r) {
 		p.creator++
 		p.reused = c != nil && c.served > 0
@@ -286,7 +303,7 @@ func (c *conn) head(head []byte) []byte {
 func (p *Proxy) resets() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.fault != nil && p.fault.Reset
+	return p.fault != nil && p.paused == 0 && p.fault.Reset
 }
 
 // reset says whether a request that begins so is to be met with a reset, and

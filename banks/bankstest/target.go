@@ -33,10 +33,23 @@ type Target struct {
 	// Ledger gives the orders the bank holds under an EndToEndId, none if it
 	// never received one.
 	Ledger func(ctx context.Context, endToEndID string) ([]Held, error)
-	// Approve plays the payer who authorises the order at the bank.
-	Approve func(ctx context.Context, in banks.Initiation) error
-	// Decline plays the payer who does not; nil skips what needs it.
-	Decline func(ctx context.Context, in banks.Initiation) error
+	// Approve plays the payer who says yes at the bank: at PromptRedirect on the
+	// pages behind a.Now.Prompt.RedirectURL, at PromptApp in the bank's app. It
+	// returns the address to which the bank sends him back, "" if to none; the
+	// suite takes its parameters to banks.Returner. At a bank that wants him
+	// before the order (Info.First), it is also his login.
+	Approve func(ctx context.Context, a Act) (landing string, err error)
+	// Decline plays the payer who says no; nil skips what needs it.
+	Decline func(ctx context.Context, a Act) (landing string, err error)
+	// Answer gives what the payer answers to a prompt that is relayed (identify,
+	// password, method, code); nil skips what needs it. A code may be good once.
+	Answer func(ctx context.Context, a Act) (psd2.PromptAnswer, error)
+	// Funds gives an account of a customer and how much is on it; nil skips the
+	// check of banks.FundsChecker.
+	Funds func(ctx context.Context) (psd2.IBAN, psd2.Money, error)
+	// Notifies says that the bank tells Order.NotifyURL of news, wherever on this
+	// machine that is.
+	Notifies bool
 	// Creates says which requests could create a payment; nil: every POST.
 	Creates func(*http.Request) bool
 	// ForgeRedirect puts another redirect into a bank's good answer to an
@@ -45,6 +58,14 @@ type Target struct {
 	// Secrets are words that must never be in an error or a log, beside the
 	// order's accounts and names: API keys, tokens.
 	Secrets []string
+}
+
+// Act is the moment at which a payer has to do something.
+type Act struct {
+	Order banks.Order
+	Now   banks.Initiation // the latest: its Prompt says what is wanted of him
+	// Cancelling: it is the cancellation of the order that he authorises.
+	Cancelling bool
 }
 
 // Held is an order as the bank's ledger has it.
@@ -126,20 +147,41 @@ func (e *Env) secret(words ...string) {
 }
 
 // Initiate is Bank.Initiate; it holds the rules that hold for every call: a
-// typed error that says nothing secret, and a redirect to the bank only.
+// typed error that says nothing secret, and a redirect to the bank only. At a
+// bank that wants the payer to log in first, he does, out of reach of the
+// faults that are set.
 func (e *Env) Initiate(ctx context.Context, o banks.Order) (banks.Initiation, error) {
+	if e.Bank.Info().First == psd2.PromptRedirect && o.State == nil {
+		state, err := e.loggedIn(ctx, o)
+		if err != nil {
+			return banks.Initiation{}, err
+		}
+		o.State = state
+	}
 	in, err := e.Bank.Initiate(ctx, o)
 	if err != nil {
 		return in, e.judge("Initiate", err)
 	}
-	if in.Prompt.RedirectURL != "" {
-		u, err := url.Parse(in.Prompt.RedirectURL)
-		if err != nil || !containsFold(e.Bank.Info().RedirectOrigins, u.Scheme+"://"+u.Host) {
-			return in, broken("Initiate sends the payer outside Info.RedirectOrigins")
-		}
-		e.secret(in.Prompt.RedirectURL, u.Path)
+	return in, e.prompted("Initiate", in.Prompt)
+}
+
+// prompted holds the rules for whatever a bank wants of the payer.
+func (e *Env) prompted(call string, p psd2.Prompt) error {
+	if (p.Kind == psd2.PromptRedirect) != (p.RedirectURL != "") {
+		return broken(call + " gives a redirect that is none")
 	}
-	return in, nil
+	if p.RedirectURL == "" {
+		return nil
+	}
+	u, err := url.Parse(p.RedirectURL)
+	if err != nil || !containsFold(e.Bank.Info().RedirectOrigins, u.Scheme+"://"+u.Host) {
+		return broken(call + " sends the payer outside Info.RedirectOrigins")
+	}
+	e.secret(p.RedirectURL)
+	if len(u.Path) > 24 { // a path with a token in it
+		e.secret(u.Path)
+	}
+	return nil
 }
 
 // Status is Bank.Status under the same rules.
@@ -183,11 +225,6 @@ func (e *Env) leak() error {
 		}
 	}
 	return nil
-}
-
-// Ref names an order for a later call, with a request id of its own.
-func (e *Env) Ref(o banks.Order, in banks.Initiation) banks.Ref {
-	return banks.Ref{EndToEndID: o.EndToEndID, RequestID: e.Order(o.Amount).RequestID, TraceID: o.TraceID, State: in.State, PSU: o.PSU}
 }
 
 // follow asks for the status until it is final, and checks on the way that it

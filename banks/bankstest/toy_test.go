@@ -87,13 +87,13 @@ func (b *toyBank) with(f func(http.ResponseWriter, *toyOrder)) http.HandlerFunc 
 
 func (b *toyBank) target(flaw string) Target {
 	var n atomic.Int64
-	play := func(word string) func(context.Context, banks.Initiation) error {
-		return func(_ context.Context, in banks.Initiation) error {
-			resp, err := http.Post(strings.Replace(in.Prompt.RedirectURL, "approve", word, 1), "", nil)
+	play := func(word string) func(context.Context, Act) (string, error) {
+		return func(_ context.Context, a Act) (string, error) {
+			resp, err := http.Post(strings.Replace(a.Now.Prompt.RedirectURL, "approve", word, 1), "", nil)
 			if err == nil {
 				resp.Body.Close()
 			}
-			return err
+			return "", err
 		}
 	}
 	return Target{

@@ -2,10 +2,13 @@ package bus
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
+	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,6 +25,10 @@ type Config struct {
 	URL string `yaml:"url"`
 	// Dir holds the embedded server's files.
 	Dir string `yaml:"dir"`
+	// Listen is host:port on which the embedded server takes the adapters of
+	// banks/remote; empty: none. Each has a name and a password of its own.
+	Listen   string        `yaml:"listen"`
+	Adapters []AdapterUser `yaml:"adapters"`
 	// CredentialsFile and CAFile are for an external server.
 	CredentialsFile string `yaml:"credentials_file"`
 	CAFile          string `yaml:"ca_file"`
@@ -31,6 +38,12 @@ type Config struct {
 	KeepBytes int64         `yaml:"keep_bytes"`
 	// Replicas of the stream; 0: three in a cluster, else one.
 	Replicas int `yaml:"replicas"`
+}
+
+// AdapterUser lets an adapter in that serves a bank from another process.
+type AdapterUser struct {
+	Bank         string `yaml:"bank"`          // its id in the registry; also the user name
+	PasswordFile string `yaml:"password_file"` // at least 16 characters
 }
 
 // Options are what a Bus is given rather than configured with.
@@ -91,12 +104,14 @@ func Open(ctx context.Context, c Config, o Options) (*Bus, error) {
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { b.opt.Log.Warn("bus: " + err.Error()) }),
 	}
 	if c.URL == "" {
-		server, err := StartServer(ServerConfig{Dir: c.Dir}, o.Log)
+		embedded, err := c.embedded()
 		if err != nil {
 			return nil, err
 		}
-		b.server = server
-		options = append(options, nats.InProcessServer(server))
+		if b.server, err = StartServer(embedded, o.Log); err != nil {
+			return nil, err
+		}
+		options = append(options, nats.InProcessServer(b.server), nats.UserInfo(hubUser, embedded.HubPassword))
 	}
 	if c.CredentialsFile != "" {
 		options = append(options, nats.UserCredentials(c.CredentialsFile))
@@ -111,6 +126,11 @@ func Open(ctx context.Context, c Config, o Options) (*Bus, error) {
 	}
 	if err == nil && b.server != nil {
 		err = b.ready(ctx, o.Now())
+	} else if err == nil && b.conn.IsConnected() {
+		// What is not there yet is made later; what must not be stops the start.
+		if e := b.ready(ctx, o.Now()); errors.Is(e, errUnsafe) {
+			err = e
+		}
 	}
 	if err != nil {
 		b.Close()
@@ -120,6 +140,28 @@ func Open(ctx context.Context, c Config, o Options) (*Bus, error) {
 		return nil, fmt.Errorf("bus: connect: %w", err)
 	}
 	return b, nil
+}
+
+// embedded is the server this process runs.
+func (c Config) embedded() (ServerConfig, error) {
+	s := ServerConfig{Dir: c.Dir, Listen: c.Listen}
+	if len(c.Adapters) == 0 {
+		s.Listen = "" // nobody may connect, so nobody can
+		return s, nil
+	}
+	for _, a := range c.Adapters {
+		raw, err := os.ReadFile(a.PasswordFile)
+		if err != nil {
+			return s, fmt.Errorf("bus: adapter %s: %w", a.Bank, err)
+		}
+		password := strings.TrimSpace(string(raw))
+		if len(password) < 16 || !isToken(a.Bank) || a.Bank == hubUser {
+			return s, fmt.Errorf("bus: adapter %s: the password needs 16 characters, the name must be a bank's id", a.Bank)
+		}
+		s.Adapters = append(s.Adapters, Adapter{Bank: a.Bank, Password: password})
+	}
+	s.HubPassword = rand.Text()
+	return s, nil
 }
 
 // Close ends the connection and the embedded server.
@@ -179,6 +221,9 @@ func (b *Bus) ready(ctx context.Context, now time.Time) error {
 	return nil
 }
 
+// errUnsafe says that somebody has made the stream so that it may forget.
+var errUnsafe = errors.New("it acknowledges before it has stored")
+
 var errNotReady = errors.New("bus: NATS is not ready")
 
 func (b *Bus) setup(ctx context.Context) error {
@@ -208,7 +253,7 @@ func (b *Bus) setup(ctx context.Context) error {
 		// With asynchronous persistence the server turns syncing off for the
 		// stream, whatever its own configuration says.
 		if c := old.CachedInfo().Config; c.PersistMode == jetstream.AsyncPersistMode || c.Storage != jetstream.FileStorage || c.NoAck {
-			return fmt.Errorf("stream %s: it acknowledges before it has stored; delete it and it is made anew", want.Name)
+			return fmt.Errorf("stream %s: %w; delete it and it is made anew", want.Name, errUnsafe)
 		}
 	}
 	if _, err := b.js.CreateOrUpdateStream(ctx, want); err != nil {

@@ -317,9 +317,11 @@ func TestEventThatWasNotAcknowledgedIsPublishedAgain(t *testing.T) {
 
 func TestAsynchronousStreamIsRefused(t *testing.T) {
 	server := startServer(t, t.TempDir(), "127.0.0.1:0")
-	bus.MakeAsyncStream(t, server.URL())
 	clock := testkit.NewClock()
 	b := open(t, bus.Config{URL: server.URL()}, clock.Now)
+	listen := strings.TrimPrefix(server.URL(), "nats://")
+	server.Close() // it comes back with another disk, on which somebody made the stream
+	bus.MakeAsyncStream(t, startServer(t, t.TempDir(), listen).URL())
 	r := b.Relay(testkit.SQLite(t, clock.Now), "one")
 	var err error
 	until(t, func() bool {

@@ -58,3 +58,8 @@ func MakeAsyncStream(t *testing.T, url string) {
 		t.Fatal(err)
 	}
 }
+
+// DropBoard loses a board as a lost disk would.
+func (b *Bus) DropBoard(ctx context.Context, name string) error {
+	return b.js.DeleteKeyValue(ctx, name)
+}

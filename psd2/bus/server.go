@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/url"
 	"os"
 	"strconv"
 	"sync"
@@ -22,6 +23,51 @@ const startTimeout = 30 * time.Second
 type ServerConfig struct {
 	Dir    string // JetStream's files, mode 0700
 	Listen string // host:port for other processes; empty: reached in process only
+
+	// Cluster makes the server one of several, which keep each stream on three
+	// of them. Name must then be its own.
+	Name    string
+	Cluster Cluster
+
+	// Adapters are processes that may connect as user Bank with Password and do
+	// nothing but answer requests for that bank. With any of them, HubPassword is
+	// what user "hub" needs, who may do everything.
+	Adapters    []Adapter
+	HubPassword string
+}
+
+// Adapter is who serves a bank from outside.
+type Adapter struct {
+	Bank     string
+	Password string
+}
+
+const hubUser = "hub"
+
+// users are the accounts of a server that others connect to: an adapter hears
+// its own bank's requests and may only reply.
+func (c ServerConfig) users() []*natsserver.User {
+	if len(c.Adapters) == 0 {
+		return nil
+	}
+	list := []*natsserver.User{{Username: hubUser, Password: c.HubPassword}}
+	for _, a := range c.Adapters {
+		list = append(list, &natsserver.User{Username: a.Bank, Password: a.Password, Permissions: &natsserver.Permissions{
+			Subscribe: &natsserver.SubjectPermission{Allow: []string{"rialto.bank." + a.Bank + ".>", "$SRV.>"}},
+			Publish:   &natsserver.SubjectPermission{Deny: []string{">"}},
+			Response:  &natsserver.ResponsePermission{MaxMsgs: 1, Expires: 2 * time.Minute},
+		}})
+	}
+	return list
+}
+
+// Cluster is how servers find each other.
+type Cluster struct {
+	Name   string // empty: no cluster
+	Listen string // host:port for the other servers
+	// Routes are the other servers' Listen, as this one reaches them. Nobody
+	// tells anybody of others, so that a test can stand in between.
+	Routes []string
 }
 
 // Server is a NATS server with JetStream inside this process. Every write to
@@ -57,20 +103,18 @@ func (s *Server) start() error {
 	options := &natsserver.Options{
 		ServerName: "rialto", DontListen: true, NoSigs: true, NoSystemAccount: true,
 		JetStream: true, StoreDir: s.config.Dir, SyncAlways: true, JetStreamMaxMemory: 64 << 20,
-		MaxPayload: 64 << 10,
+		MaxPayload: 512 << 10, // a bank's picture for a code, in a remote adapter's answer
+		Users:      s.config.users(),
 	}
 	if s.config.Listen != "" {
-		host, port, err := net.SplitHostPort(s.config.Listen)
-		if err != nil {
-			return fmt.Errorf("bus: listen address: %w", err)
+		var err error
+		if options.Host, options.Port, err = listenAt(s.config.Listen); err != nil {
+			return err
 		}
-		if options.Port, err = strconv.Atoi(port); err != nil {
-			return fmt.Errorf("bus: listen address: %w", err)
-		}
-		if options.Port == 0 {
-			options.Port = natsserver.RANDOM_PORT
-		}
-		options.Host, options.DontListen = host, false
+		options.DontListen = false
+	}
+	if err := s.config.cluster(options); err != nil {
+		return err
 	}
 	server, err := natsserver.NewServer(options)
 	if err != nil {
@@ -89,6 +133,35 @@ func (s *Server) start() error {
 		return errors.New("bus: the embedded server has no JetStream that syncs always")
 	}
 	s.nats = server
+	return nil
+}
+
+func listenAt(address string) (host string, port int, err error) {
+	host, text, err := net.SplitHostPort(address)
+	if err == nil {
+		port, err = strconv.Atoi(text)
+	}
+	if err != nil {
+		return "", 0, fmt.Errorf("bus: listen address: %w", err)
+	}
+	if port == 0 {
+		port = natsserver.RANDOM_PORT
+	}
+	return host, port, nil
+}
+
+func (c *ServerConfig) cluster(options *natsserver.Options) (err error) {
+	if c.Cluster.Name == "" {
+		return nil
+	}
+	options.ServerName, options.Cluster.Name, options.Cluster.NoAdvertise = c.Name, c.Cluster.Name, true
+	options.NoSystemAccount = false // the cluster's own traffic runs over it
+	if options.Cluster.Host, options.Cluster.Port, err = listenAt(c.Cluster.Listen); err != nil {
+		return err
+	}
+	for _, address := range c.Cluster.Routes {
+		options.Routes = append(options.Routes, &url.URL{Scheme: "nats", Host: address})
+	}
 	return nil
 }
 

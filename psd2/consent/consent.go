@@ -54,7 +54,10 @@ type Deps struct {
 	// Watch signals that something about a payment was published; stop ends
 	// it. Nil: the page looks for itself.
 	Watch  func(paymentID string) (changed <-chan struct{}, stop func())
-	Sealer Sealer // nil: answers to the bank's prompts travel as the form sends them, over TLS
+	// SealSecret is what the keys are made of to which the page encrypts the
+	// payer's answers to his bank, the same in all processes; at least 32 bytes.
+	// Nil: they travel as the form sends them, over TLS.
+	SealSecret []byte
 	Edge   *edge.Edge
 	Now    func() time.Time
 	Random io.Reader
@@ -165,6 +168,7 @@ func (r *Room) routes() http.Handler {
 		e.Match([]string{http.MethodGet, http.MethodHead}, path, r.serve(h))
 	}
 	post := func(path string, h func(*visit) error) { e.POST(path, r.serve(h)) }
+	get("/status", (*visit).health)
 	get("/p/:token", (*visit).link)
 	post("/p/:token", (*visit).bind)
 	get("/p/:token/about", (*visit).linkAbout)

@@ -8,21 +8,9 @@ import (
 
 	"github.com/rialto-hub/rialto/psd2"
 	"github.com/rialto-hub/rialto/psd2/edge"
+	"github.com/rialto-hub/rialto/psd2/jose"
 	"github.com/rialto-hub/rialto/psd2/page"
 )
-
-// Sealer opens what the page's script encrypted in the browser (a compact JWE
-// to PublicKey), so that a password or code is in clear text in no proxy, load
-// balancer or request log on the way.
-type Sealer interface {
-	// PublicKey is a JWK for ECDH-ES with P-256.
-	PublicKey() []byte
-	// Open decrypts a compact JWE.
-	Open(compact string) ([]byte, error)
-}
-
-// maxSealed bounds the clear text of an answer.
-const maxSealed = 2 << 10
 
 // promptPage asks what the bank asks.
 type promptPage struct {
@@ -67,11 +55,13 @@ func (v *visit) prompt(status int, notice string) error {
 	if len(what.Challenge.Image) > 0 {
 		d.Image = v.to("/challenge")
 	}
-	if v.Sealer != nil {
-		d.SealKey = string(v.Sealer.PublicKey())
+	if key, err := v.sealKey(ticket); err != nil {
+		return err
+	} else if key != nil {
+		d.SealKey = string(key.PublicJWK())
 	}
 	return v.show(page.Page{Name: "prompt", Status: status, Title: d.Lead, Self: &url.URL{Path: v.to("")}, About: v.to("/about"),
-		FormAction: v.origins(a.BankID), Scripts: []string{"seal.js"}, Data: d})
+		FormAction: v.origins(a.BankID), Scripts: []string{"seal.js", "answer.js"}, Data: d})
 }
 
 // promptOf names what a ticket is for: this attempt, this question.
@@ -136,10 +126,19 @@ func (v *visit) answer() error {
 	return v.toBank(redirect)
 }
 
-// sealedAnswer is what the script encrypts. The ticket inside ties it to its
-// form: an answer cannot be moved to another.
+// sealKey is the key to which the page's script encrypts an answer, so that a
+// password or code is in clear text in no proxy, load balancer or buffer on the
+// way. Each form has its own, the same in every process: an answer cannot be
+// moved to another form. Nil when the deployment has no secret for it.
+func (v *visit) sealKey(ticket string) (*jose.SealKey, error) {
+	if v.SealSecret == nil {
+		return nil, nil
+	}
+	return jose.DeriveSealKey(v.SealSecret, "answer/"+ticket, v.payment.ExpiresAt)
+}
+
+// sealedAnswer is what the script encrypts.
 type sealedAnswer struct {
-	Ticket   string `json:"ticket"`
 	PSUID    string `json:"psu_id"`
 	Password string `json:"password"`
 	Method   string `json:"method"`
@@ -149,10 +148,17 @@ type sealedAnswer struct {
 // unseal reads the answer, encrypted or, without JavaScript, as a form sends
 // it.
 func (v *visit) unseal(form url.Values, ticket string) (psd2.PromptAnswer, error) {
-	s := sealedAnswer{Ticket: ticket, PSUID: form.Get("psu_id"), Password: form.Get("password"), Method: form.Get("method"), Code: form.Get("code")}
-	if sealed := form.Get("sealed"); sealed != "" && v.Sealer != nil {
-		clear, err := v.Sealer.Open(sealed)
-		if err != nil || len(clear) > maxSealed || json.Unmarshal(clear, &s, json.RejectUnknownMembers(true)) != nil || s.Ticket != ticket {
+	s := sealedAnswer{PSUID: form.Get("psu_id"), Password: form.Get("password"), Method: form.Get("method"), Code: form.Get("code")}
+	if sealed := form.Get("sealed"); sealed != "" {
+		key, err := v.sealKey(ticket)
+		if err != nil {
+			return psd2.PromptAnswer{}, err
+		}
+		var clear []byte
+		if key != nil {
+			clear, err = key.Open(sealed, ticket, v.Now())
+		}
+		if key == nil || err != nil || json.Unmarshal(clear, &s, json.RejectUnknownMembers(true)) != nil {
 			edge.Annotate(v.ctx(), "problem", "answer_not_opened")
 			return psd2.PromptAnswer{}, psd2.Invalid("sealed", "answer_unreadable", "what the browser sent could not be read")
 		}

@@ -41,10 +41,23 @@ type bank struct {
 	hold     chan struct{}           // Initiate waits until it is closed
 	entered  chan struct{}           // receives when Initiate is called
 	asked    int
+	prompt   psd2.Prompt         // what it wants after the order, instead of a visit to its site
+	next     []banks.Initiation  // its replies to the payer's answers
+	heard    []psd2.PromptAnswer // what it was told
+	wants    psd2.PromptKind     // before an order
 }
 
 func (b *bank) Info() banks.Info {
-	return banks.Info{ID: b.id, Approaches: []banks.Approach{banks.Redirect}, RedirectOrigins: []string{b.site.URL}}
+	return banks.Info{ID: b.id, Approaches: []banks.Approach{banks.Redirect}, RedirectOrigins: []string{b.site.URL}, First: b.wants}
+}
+
+func (b *bank) Answer(_ context.Context, _ banks.Ref, a psd2.PromptAnswer) (banks.Initiation, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.heard = append(b.heard, a)
+	reply := b.next[0]
+	b.next = b.next[1:]
+	return reply, nil
 }
 
 func (b *bank) Initiate(_ context.Context, o banks.Order) (banks.Initiation, error) {
@@ -64,6 +77,9 @@ func (b *bank) Initiate(_ context.Context, o banks.Order) (banks.Initiation, err
 	}
 	if refuse != nil {
 		return banks.Initiation{}, refuse
+	}
+	if b.prompt.Kind != psd2.PromptNone {
+		return banks.Initiation{State: []byte(o.EndToEndID), Approach: banks.Embedded, Prompt: b.prompt, Status: "RCVD"}, nil
 	}
 	return banks.Initiation{State: []byte(o.EndToEndID), Approach: banks.Redirect, Prompt: psd2.Prompt{Kind: psd2.PromptRedirect, RedirectURL: target}, Status: "RCVD"}, nil
 }
@@ -162,7 +178,7 @@ func (w *world) build(site, server *httptest.Server, tls bool, change ...func(*c
 	for _, c := range change {
 		c(&cfg)
 	}
-	room, err := consent.New(consent.Deps{Config: cfg, PublicURL: server.URL, Hub: w.hub, Now: w.clock.Now, Random: rand.Reader,
+	room, err := consent.New(consent.Deps{Config: cfg, PublicURL: server.URL, Hub: w.hub, SealSecret: []byte(strings.Repeat("s", 32)), Now: w.clock.Now, Random: rand.Reader,
 		Watch: func(string) (<-chan struct{}, func()) { return w.changed, func() {} }})
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,45 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/rialto-hub/rialto/psd2/store"
+)
+
+// Rebuild throws the stream away, whatever is left of it, and publishes word
+// of every event behind a position anew, each acknowledged. A hub may run
+// meanwhile: it publishes what is new, and its followers go by the journal. It
+// returns how many were published.
+func (b *Bus) Rebuild(ctx context.Context, db *store.DB, after int64, progress func(done, of int64)) (published int64, err error) {
+	until, err := db.LastPosition(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("rebuild: %w", err)
+	}
+	if err := b.js.DeleteStream(ctx, eventsStream); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+		return 0, fmt.Errorf("rebuild: delete stream: %w", err)
+	}
+	b.forget()
+	if err := b.ready(ctx, b.opt.Now()); err != nil {
+		return 0, fmt.Errorf("rebuild: %w", err)
+	}
+	r := b.Relay(db, "rebuild")
+	for after < until {
+		marks, err := db.MarksFrom(ctx, after, relayBatch)
+		if err != nil || len(marks) == 0 {
+			return published, err
+		}
+		done, err := r.publish(ctx, marks)
+		if err != nil {
+			return published, fmt.Errorf("rebuild: position %d: %w", done, err)
+		}
+		published, after = published+int64(len(marks)), done
+		if progress != nil {
+			progress(min(after, until), until)
+		}
+	}
+	return published, nil
+}
