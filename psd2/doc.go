@@ -6,7 +6,9 @@
 // Read it in this order: payment.go (what we keep about a payment), state.go
 // (how we may change it), report.go (how a bank's answer does), schedule.go
 // (when to look again), event.go (what we tell others), bankstatus.go (what the
-// banks' codes mean), then money.go, iban.go, id.go and error.go.
+// banks' codes mean), then money.go, iban.go, id.go and error.go. Money that goes
+// out is a Transfer (transfer.go, transferstate.go, recall.go); what statements
+// show of it all is in statement.go.
 //
 //	authorization_required ⇄ authorizing → authorized → executed → settled
 //	          │                  │   ↘        ↙  │

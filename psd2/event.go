@@ -20,7 +20,29 @@ const (
 	EventOutcomeUnknown  = "payment.outcome_unknown"
 	EventPayerChecked    = "payment.payer_checked"
 	EventPayerMismatched = "payment.payer_mismatched"
+	EventRecallRequested = "payment.recall_requested"
+	EventReturned        = "payment.returned"
 	EventWebhookTest     = "webhook.test"
+
+	EventBankAvailability = "bank.availability_changed"
+
+	EventRefundCreated        = "refund.created"
+	EventRefundAuthorized     = "refund.authorized"
+	EventRefundExecuted       = "refund.executed"
+	EventRefundFailed         = "refund.failed"
+	EventRefundOutcomeUnknown = "refund.outcome_unknown"
+	EventRefundReturned       = "refund.returned"
+	EventRefundRecalled       = "refund.recalled"
+	EventRefundRecallRefused  = "refund.recall_refused"
+
+	EventPayoutCreated        = "payout.created"
+	EventPayoutAuthorized     = "payout.authorized"
+	EventPayoutExecuted       = "payout.executed"
+	EventPayoutFailed         = "payout.failed"
+	EventPayoutOutcomeUnknown = "payout.outcome_unknown"
+	EventPayoutReturned       = "payout.returned"
+	EventPayoutRecalled       = "payout.recalled"
+	EventPayoutRecallRefused  = "payout.recall_refused"
 
 	EventEndpointFailing  = "webhook_endpoint.failing"
 	EventEndpointDisabled = "webhook_endpoint.disabled"
@@ -29,8 +51,11 @@ const (
 // MerchantEvents are the types that are delivered to webhook endpoints.
 var MerchantEvents = []string{
 	EventAttemptFailed, EventAuthorized, EventExecuted, EventCreditable, EventPayerMismatched,
-	EventSettled, EventFailed, EventOutcomeUnknown, EventWebhookTest,
-	EventEndpointFailing, EventEndpointDisabled,
+	EventSettled, EventFailed, EventOutcomeUnknown, EventRecallRequested, EventReturned,
+	EventRefundExecuted, EventRefundFailed, EventRefundOutcomeUnknown, EventRefundReturned, EventRefundRecallRefused,
+	EventPayoutExecuted, EventPayoutFailed, EventPayoutOutcomeUnknown, EventPayoutReturned, EventPayoutRecallRefused,
+	EventWebhookTest,
+	EventEndpointFailing, EventEndpointDisabled, EventBankAvailability,
 }
 
 // Timestamp is a time as our API writes it: RFC 3339, UTC, milliseconds.
@@ -77,6 +102,11 @@ type PaymentView struct {
 	BankCode       string            `json:"bank_code,omitempty"`
 	PayerCheck     PayerCheck        `json:"payer_check"`
 	PaymentSource  *SourceView       `json:"payment_source,omitempty"`
+	Refunded       *Money            `json:"refunded,omitempty"` // all refunds that have not failed
+	ReturnedAt     *Timestamp        `json:"returned_at,omitempty"`
+	ReturnCode     string            `json:"return_code,omitempty"`
+	RecallAt       *Timestamp        `json:"recall_requested_at,omitempty"`
+	RecallCode     string            `json:"recall_code,omitempty"`
 	Attempts       []AttemptView     `json:"attempts"`
 	Metadata       map[string]string `json:"metadata,omitempty"`
 }
@@ -116,7 +146,11 @@ func (p *Payment) View() PaymentView {
 		CreditableAt: stamp(p.CreditableAt), FailedAt: stamp(p.FailedAt),
 		FailureStage: p.FailureStage, FailureReason: p.Failure, BankCode: p.BankCode,
 		CancelAsked: p.CancelledBy != "" && !p.State.Final(), PayerCheck: p.PayerCheck, Metadata: p.Personal.Metadata,
-		Attempts: make([]AttemptView, 0, len(p.Attempts)),
+		Attempts:   make([]AttemptView, 0, len(p.Attempts)),
+		ReturnedAt: stamp(p.ReturnedAt), ReturnCode: p.ReturnCode, RecallAt: stamp(p.RecallRequestedAt), RecallCode: p.RecallCode,
+	}
+	if p.RefundedMinor > 0 {
+		v.Refunded = &Money{p.RefundedMinor, p.Amount.Currency}
 	}
 	if p.SourceID != "" {
 		v.PaymentSource = &SourceView{p.SourceID, p.Personal.Source.IBAN.Masked(), p.Personal.Source.Name}

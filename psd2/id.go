@@ -18,6 +18,9 @@ const (
 	PrefixEndpoint = "whe"
 	PrefixDelivery = "dlv"
 	PrefixSource   = "src"
+	PrefixBank     = "bnk" // a bank as one merchant is told of it
+	PrefixRefund   = "ref"
+	PrefixPayout   = "pot"
 )
 
 const crockford = "0123456789abcdefghjkmnpqrstvwxyz"

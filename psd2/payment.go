@@ -41,6 +41,12 @@ type Payment struct {
 	CancelledBy FailureReason `json:"cancelled_by,omitempty"` // a wish to cancel that the bank has yet to decide
 	SourceID    string        `json:"source_id,omitempty"`    // the paying account, once known
 
+	RefundedMinor     int64      `json:"refunded_minor,omitempty"` // refunds that have not failed; the store's
+	ReturnedAt        *time.Time `json:"returned_at,omitempty"`    // our bank sent the money back
+	ReturnCode        string     `json:"return_code,omitempty"`
+	RecallRequestedAt *time.Time `json:"recall_requested_at,omitempty"` // the payer's bank wants it back
+	RecallCode        string     `json:"recall_code,omitempty"`
+
 	LinkHash    string `json:"link_hash"`              // of the hosted page's link token
 	BrowserHash string `json:"browser_hash,omitempty"` // of the secret of the one browser that may act
 

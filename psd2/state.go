@@ -450,7 +450,7 @@ func (p *Payment) JudgePayer(sourceID func(IBAN) string, check func(holder, play
 		}
 		p.emit(told, now)
 	}
-	if !p.State.MoneyMoved() || p.CreditableAt != nil {
+	if !p.State.MoneyMoved() || p.CreditableAt != nil || p.ReturnedAt != nil {
 		return
 	}
 	switch {

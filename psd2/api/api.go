@@ -30,12 +30,13 @@ type Deps struct {
 	Edge     *edge.Edge   // nil: a bare one
 	// PublicURL is where merchants reach us, without a slash at the end. It is
 	// also the OAuth issuer and the audience of access tokens.
-	PublicURL string
-	Provider  page.Provider // whom the documentation names; the sandbox when empty
-	Limits    Limits
-	Sandbox   bool // no real money: POST /v1/signature/check is there
-	Now       func() time.Time
-	Random    io.Reader
+	PublicURL  string
+	Provider   page.Provider // whom the documentation names; the sandbox when empty
+	Limits     Limits
+	Statements StatementWriter // nil: no camt.053 reports
+	Sandbox    bool            // no real money: POST /v1/signature/check is there
+	Now        func() time.Time
+	Random     io.Reader
 }
 
 // Limits are the room's rate limits. Zero fields take the defaults.
@@ -43,6 +44,7 @@ type Limits struct {
 	Token    Rate `yaml:"token"`    // token requests per client address; default 5 a second, 20 at once
 	Address  Rate `yaml:"address"`  // all requests per client address; default 200 a second, 400 at once
 	Merchant Rate `yaml:"merchant"` // authenticated requests per merchant; default 100 a second, 200 at once
+	Question Rate `yaml:"question"` // verifications of payee per merchant; default one in five seconds, 10 at once
 }
 
 // Rate is a number of requests per second and how many may come at once. A
@@ -65,7 +67,7 @@ func (r Rate) limiter(now func() time.Time, perSecond float64, burst int) *edge.
 // room is the API's state: caches and limiters, nothing that must survive.
 type room struct {
 	Deps
-	perToken, perAddress, perMerchant *edge.Limiter
+	perToken, perAddress, perMerchant, perQuestion *edge.Limiter
 
 	tokens  *tokenCache
 	clients *keyCache
@@ -95,6 +97,7 @@ func New(d Deps) (http.Handler, error) {
 		perToken:    d.Limits.Token.limiter(d.Now, 5, 20),
 		perAddress:  d.Limits.Address.limiter(d.Now, 200, 400),
 		perMerchant: d.Limits.Merchant.limiter(d.Now, 100, 200),
+		perQuestion: d.Limits.Question.limiter(d.Now, 0.2, 10),
 		tokens:      newTokenCache(),
 		clients:     newKeyCache(),
 		docs:        docs,
@@ -118,6 +121,20 @@ func (a *room) router() *echo.Echo {
 	e.POST("/v1/payments/:id/cancel", a.signed(ScopePaymentsWrite, a.cancelPayment))
 	e.GET("/v1/payments/:id/events", a.authorised(ScopePaymentsRead, a.paymentEvents))
 	e.GET("/v1/events", a.authorised(ScopePaymentsRead, a.listEvents))
+	e.POST("/v1/payments/:id/refunds", a.signed(ScopeRefundsWrite, a.createRefund))
+	e.GET("/v1/payments/:id/refunds", a.authorised(ScopePaymentsRead, a.listRefunds))
+	e.GET("/v1/refunds/:id", a.authorised(ScopePaymentsRead, a.getTransfer(psd2.KindRefund)))
+	e.POST("/v1/refunds/:id/recall", a.signed(ScopeRefundsWrite, a.recallTransfer(psd2.KindRefund)))
+	e.POST("/v1/payouts", a.signed(ScopePayoutsWrite, a.createPayout))
+	e.GET("/v1/payouts", a.authorised(ScopePaymentsRead, a.listPayouts))
+	e.GET("/v1/payouts/:id", a.authorised(ScopePaymentsRead, a.getTransfer(psd2.KindPayout)))
+	e.POST("/v1/payouts/:id/recall", a.signed(ScopePayoutsWrite, a.recallTransfer(psd2.KindPayout)))
+	e.GET("/v1/accounts", a.authorised(ScopeReportsRead, a.listAccounts))
+	e.GET("/v1/accounts/:id", a.authorised(ScopeReportsRead, a.getAccount))
+	e.GET("/v1/accounts/:id/entries", a.authorised(ScopeReportsRead, a.listEntries))
+	e.GET("/v1/accounts/:id/missing", a.authorised(ScopeReportsRead, a.listMissing))
+	e.GET("/v1/settlements", a.authorised(ScopeReportsRead, a.listSettlements))
+	e.POST("/v1/payee-verifications", a.signed(ScopePayoutsWrite, a.verifyPayee))
 	e.GET("/v1/banks", a.authorised(ScopePaymentsRead, a.listBanks))
 
 	e.POST("/v1/webhook-endpoints", a.signed(ScopeWebhooksWrite, a.createEndpoint))
@@ -127,6 +144,8 @@ func (a *room) router() *echo.Echo {
 	e.DELETE("/v1/webhook-endpoints/:id", a.signed(ScopeWebhooksWrite, a.deleteEndpoint))
 	e.POST("/v1/webhook-endpoints/:id/keys", a.signed(ScopeWebhooksWrite, a.rotateKeys))
 	e.POST("/v1/webhook-endpoints/:id/test", a.signed(ScopeWebhooksWrite, a.testEndpoint))
+	e.POST("/v1/webhook-endpoints/:id/replay", a.signed(ScopeWebhooksWrite, a.replayEndpoint))
+	e.GET("/v1/webhook-endpoints/:id/replays/:replay", a.authorised(ScopeWebhooksWrite, a.getReplay))
 	e.GET("/v1/webhook-endpoints/:id/deliveries", a.authorised(ScopeWebhooksWrite, a.listDeliveries))
 	e.POST("/v1/webhook-endpoints/:id/deliveries/:delivery/resend", a.signed(ScopeWebhooksWrite, a.resendDelivery))
 	e.POST("/v1/signature/check", a.checkSignature)

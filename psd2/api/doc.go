@@ -9,7 +9,13 @@
 //	POST /v1/payments                              signed, idempotent
 //	GET  /v1/payments, /v1/payments/{id}, /v1/payments/{id}/events
 //	POST /v1/payments/{id}/cancel                  signed, idempotent
+//	POST /v1/payments/{id}/refunds, /v1/payouts    signed, idempotent
+//	GET  /v1/payments/{id}/refunds, /v1/refunds/{id}, /v1/payouts, /v1/payouts/{id}
+//	POST /v1/refunds/{id}/recall, /v1/payouts/{id}/recall   signed, idempotent
+//	GET  /v1/accounts, /v1/accounts/{id}, …/entries, …/missing
+//	GET  /v1/settlements                           JSON, CSV or camt.053
 //	GET  /v1/events                                everything that happened, in order
+//	POST /v1/payee-verifications                   signed, idempotent; rate limited, names are an oracle
 //	GET  /v1/banks
 //	POST /v1/webhook-endpoints                     signed, idempotent; shows the secret, once
 //	GET  /v1/webhook-endpoints, /v1/webhook-endpoints/{id}, /v1/webhook-endpoints/{id}/deliveries

@@ -10,6 +10,7 @@ import (
 	"html/template"
 	"io/fs"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,6 +50,14 @@ func newDocs(publicURL string, provider page.Provider) (*docs, error) {
 	if err != nil {
 		return nil, fmt.Errorf("api: docs: %w", err)
 	}
+	for name, file := range map[string]string{"Node": "receivers/receiver.mjs", "PHP": "receivers/receiver.php"} {
+		code, err := fs.ReadFile(files, file)
+		if err != nil {
+			return nil, fmt.Errorf("api: docs: %w", err)
+		}
+		content.Receivers = append(content.Receivers, property{Name: name, Description: string(code)})
+	}
+	slices.SortFunc(content.Receivers, func(a, b property) int { return strings.Compare(a.Name, b.Name) })
 	set, err := page.New(page.Room{Files: files, Provider: provider, Funcs: template.FuncMap{"anchor": anchor}})
 	if err != nil {
 		return nil, fmt.Errorf("api: docs: %w", err)
@@ -94,6 +103,8 @@ type contract struct {
 	Scopes  []property
 	Errors  []problemRow
 	Example *example
+
+	Receivers []property // whole programs, by language
 }
 
 type tag struct {

@@ -204,11 +204,8 @@ func filterOf(r *http.Request) (f store.Filter, err error) {
 	if _, given := q["cursor"]; given && !psd2.IsID(psd2.PrefixPayment, f.Cursor) {
 		return f, psd2.Invalid("cursor", "cursor_invalid", "take the cursor from next_cursor of the page before")
 	}
-	for name, max := range map[string]int{"player_reference": 64, "reference": psd2.MaxReference, "end_to_end_id": psd2.MaxReference} {
-		value, given := q[name]
-		if given && (value == "" || psd2.CheckText(name, value, max) != nil) {
-			return f, psd2.Invalid(name, "text_invalid", "the value is empty, too long or has invisible characters")
-		}
+	if err := checkFilterText(q, "player_reference", "reference", "end_to_end_id"); err != nil {
+		return f, err
 	}
 	if f.CreatedFrom, err = timeOf(q, "created_from"); err != nil {
 		return f, err
@@ -218,6 +215,21 @@ func filterOf(r *http.Request) (f store.Filter, err error) {
 	}
 	f.Limit, err = limitOf(q)
 	return f, err
+}
+
+// checkFilterText refuses texts that nothing can have.
+func checkFilterText(q map[string]string, names ...string) error {
+	for _, name := range names {
+		max := psd2.MaxReference
+		if name == "player_reference" {
+			max = 64
+		}
+		value, given := q[name]
+		if given && (value == "" || psd2.CheckText(name, value, max) != nil) {
+			return psd2.Invalid(name, "text_invalid", "the value is empty, too long or has invisible characters")
+		}
+	}
+	return nil
 }
 
 func timeOf(q map[string]string, name string) (time.Time, error) {

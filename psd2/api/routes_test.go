@@ -65,6 +65,13 @@ func TestContractSpeaksTheVocabulary(t *testing.T) {
 	if got := enum("PaymentStatus"); !slices.Equal(got, states) {
 		t.Errorf("statuses %v, want %v", got, states)
 	}
+	var transfers []string
+	for _, s := range psd2.TransferStates {
+		transfers = append(transfers, string(s))
+	}
+	if got := enum("TransferStatus"); !slices.Equal(got, transfers) {
+		t.Errorf("transfers' statuses %v, want %v", got, transfers)
+	}
 	var hooks []string
 	for name := range doc.Webhooks {
 		hooks = append(hooks, name)
@@ -103,7 +110,13 @@ func TestContractHasEveryMember(t *testing.T) {
 		"EventList": eventList{}, "WebhookEndpoint": endpointView{}, "KeyedWebhookEndpoint": keyedEndpoint{}, "WebhookKey": keyView{},
 		"WebhookEndpointRequest": endpointRequest{}, "WebhookEndpointChange": endpointRequest{}, "WebhookEndpointList": endpointList{},
 		"WebhookRotation": rotation{}, "WebhookDelivery": deliveryView{}, "WebhookAttempt": tryView{}, "WebhookDeliveryList": deliveryList{},
-		"SignatureReport": signatureReport{}, "Bank": bankView{}, "Token": tokenAnswer{}, "OAuthError": oauthError{},
+		"WebhookReplayRequest": replayRequest{}, "WebhookReplay": replayView{},
+		"PayeeVerification": verificationView{}, "PayeeVerificationRequest": verificationRequest{}, "SignatureReport": signatureReport{}, "Bank": bankView{}, "Token": tokenAnswer{}, "OAuthError": oauthError{},
+		"Refund": psd2.TransferView{}, "Payout": psd2.TransferView{}, "Recall": psd2.RecallView{}, "RefundRequest": refundRequest{},
+		"PayoutRequest": payoutRequest{}, "RecallRequest": recallRequest{}, "RefundList": transferList{}, "PayoutList": transferList{},
+		"Account": accountView{}, "AccountList": accountList{}, "EntryTallies": classTallies{}, "Tally": psd2.Tally{}, "Entry": entryView{},
+		"EntryList": entryList{}, "Missing": missingView{}, "MissingList": missingList{}, "Settlement": settlementView{},
+		"SettlementList": settlementList{},
 	} {
 		var promised []string
 		for property := range doc.Components.Schemas[name].Value.Properties {

@@ -11,11 +11,14 @@ import (
 
 	"github.com/rialto-hub/rialto/psd2"
 	"github.com/rialto-hub/rialto/psd2/api"
+	"github.com/rialto-hub/rialto/psd2/api/apiclient"
+	"github.com/rialto-hub/rialto/webhooks"
 )
 
 // thing is something a merchant owns that a path of the contract names.
 type thing struct {
 	owned, absent map[string]string // values of the path's parameters
+	bodies        map[string]string // by path, where an empty object does not do
 	untouched     func() bool       // by anybody
 }
 
@@ -33,24 +36,76 @@ var things = map[string]func(*merchant) thing{
 			},
 		}
 	},
+	"/v1/payments/{id}/refunds": func(m *merchant) thing {
+		p := m.paid(2500)
+		return thing{
+			owned:  map[string]string{"{id}": p.ID},
+			absent: map[string]string{"{id}": psd2.NewID(psd2.PrefixPayment, m.w.now(), rand.Reader)},
+			bodies: map[string]string{"/v1/payments/{id}/refunds": `{"amount":{"amount_minor":100,"currency":"EUR"},"reference":"Refund"}`},
+			untouched: func() bool {
+				list, err := m.client().Refunds(context.Background(), p.ID, nil)
+				return err == nil && len(list.Data) == 0
+			},
+		}
+	},
+	"/v1/refunds/": func(m *merchant) thing {
+		r := m.refund(m.paid(2500), 100)
+		m.w.carry()
+		return moved(m, r.ID, psd2.PrefixRefund, "/v1/refunds/{id}/recall", m.client().GetRefund)
+	},
+	"/v1/payouts/": func(m *merchant) thing {
+		p := m.payout(m.paid(2500), 100)
+		m.w.carry()
+		return moved(m, p.ID, psd2.PrefixPayout, "/v1/payouts/{id}/recall", m.client().GetPayout)
+	},
+	"/v1/accounts/": func(m *merchant) thing {
+		return thing{
+			owned:     map[string]string{"{id}": m.Accounts[0].ID},
+			absent:    map[string]string{"{id}": psd2.NewID(psd2.PrefixAccount, m.w.now(), rand.Reader)},
+			untouched: func() bool { return true }, // it can only be read
+		}
+	},
 	"/v1/webhook-endpoints/": func(m *merchant) thing {
 		e := m.endpoint("http://127.0.0.1:9/", nil)
 		d, err := m.client().TestEndpoint(context.Background(), e.ID, rand.Text())
 		if err != nil {
 			m.w.t.Fatal(err)
 		}
+		replay, err := m.client().Replay(context.Background(), e.ID, apiclient.ReplayRange{}, rand.Text())
+		if err != nil {
+			m.w.t.Fatal(err)
+		}
+		m.w.until("the replay's end", func() bool {
+			r, err := m.client().ReplayStatus(context.Background(), e.ID, replay.ID)
+			return err == nil && r.Status == "done"
+		})
 		look := func() string {
-			return string(m.get("/v1/webhook-endpoints/"+e.ID).body) + string(m.get("/v1/webhook-endpoints/"+e.ID+"/deliveries").body)
+			return string(m.get("/v1/webhook-endpoints/"+e.ID).body) + string(m.get("/v1/webhook-endpoints/"+e.ID+"/deliveries").body) +
+				string(m.get("/v1/webhook-endpoints/"+e.ID+"/replays/"+replay.ID).body)
 		}
 		before := look()
 		return thing{
-			owned: map[string]string{"{id}": e.ID, "{delivery}": d.ID},
+			owned: map[string]string{"{id}": e.ID, "{delivery}": d.ID, "{replay}": replay.ID},
 			absent: map[string]string{
 				"{id}": psd2.NewID(psd2.PrefixEndpoint, m.w.now(), rand.Reader), "{delivery}": psd2.NewID(psd2.PrefixDelivery, m.w.now(), rand.Reader),
+				"{replay}": psd2.NewID(webhooks.PrefixReplay, m.w.now(), rand.Reader),
 			},
 			untouched: func() bool { return look() == before },
 		}
 	},
+}
+
+// moved is a transfer that has been executed.
+func moved(m *merchant, id, prefix, recall string, get func(context.Context, string) (*apiclient.Transfer, error)) thing {
+	return thing{
+		owned:  map[string]string{"{id}": id},
+		absent: map[string]string{"{id}": psd2.NewID(prefix, m.w.now(), rand.Reader)},
+		bodies: map[string]string{recall: `{"reason":"requested"}`},
+		untouched: func() bool {
+			got, err := get(context.Background(), id)
+			return err == nil && got.Status == psd2.TransferExecuted && got.Recall == nil
+		},
+	}
 }
 
 func TestAnothersObjectsDoNotExist(t *testing.T) { // C01
@@ -59,6 +114,9 @@ func TestAnothersObjectsDoNotExist(t *testing.T) { // C01
 
 func anothersObjects(t *testing.T, w *world) {
 	victim, attacker := w.hooked("Casino"), w.hooked("Shop")
+	victim.cashier()
+	attacker.Scopes = api.Scopes
+	attacker.save()
 	doc, err := openapi3.NewLoader().LoadFromData(api.Contract())
 	if err != nil {
 		t.Fatal(err)
@@ -69,9 +127,10 @@ func anothersObjects(t *testing.T, w *world) {
 			continue
 		}
 		var build func(*merchant) thing
+		longest := 0
 		for prefix, f := range things {
-			if strings.HasPrefix(path, prefix) {
-				build = f
+			if strings.HasPrefix(path, prefix) && len(prefix) > longest {
+				build, longest = f, len(prefix)
 			}
 		}
 		if build == nil {
@@ -86,7 +145,8 @@ func anothersObjects(t *testing.T, w *world) {
 	if tried < 10 {
 		t.Errorf("only %d operations with an id were found", tried)
 	}
-	for _, target := range []string{"/v1/payments", "/v1/payments?player_reference=player-1", "/v1/payments?reference=Deposit%204711", "/v1/events", "/v1/webhook-endpoints"} {
+	for _, target := range []string{"/v1/payments", "/v1/payments?player_reference=player-1", "/v1/payments?reference=Deposit%204711", "/v1/events", "/v1/webhook-endpoints",
+		"/v1/payouts", "/v1/payouts?player_reference=player-1", "/v1/payouts?reference=Payout", "/v1/settlements"} {
 		if got := attacker.get(target); got.StatusCode != 200 || !strings.Contains(string(got.body), `"data":[]`) {
 			t.Errorf("%s shows %s", target, got.body)
 		}
@@ -103,7 +163,11 @@ func foreignObject(t *testing.T, method, path string, x thing, victim, attacker 
 		if method == http.MethodGet {
 			return m.get(target)
 		}
-		return m.w.send(m.order(method, target, rand.Text(), "{}", setHeader("Content-Type", "application/json")))
+		body := "{}"
+		if b, ok := x.bodies[path]; ok {
+			body = b
+		}
+		return m.w.send(m.order(method, target, rand.Text(), body, setHeader("Content-Type", "application/json")))
 	}
 	foreign, missing := ask(attacker, x.owned), ask(attacker, x.absent)
 	if foreign.StatusCode != 404 || withoutTrace(foreign.body) != withoutTrace(missing.body) || missing.StatusCode != 404 {

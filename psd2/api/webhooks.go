@@ -28,6 +28,8 @@ type Webhooks interface {
 	DeleteIn(tx *store.Tx, merchantID, id string) error
 	ResendIn(tx *store.Tx, merchantID, endpointID, delivery string) (*webhooks.Delivery, error)
 	TestIn(tx *store.Tx, merchantID, endpointID string) (*webhooks.Delivery, error)
+	ReplayIn(tx *store.Tx, merchantID, endpointID string, r webhooks.Range) (*webhooks.Replay, error)
+	Replay(ctx context.Context, merchantID, endpointID, id string) (*webhooks.Replay, error)
 	Changed(endpointID string)
 }
 
@@ -42,14 +44,17 @@ const (
 // endpointRequest is the body of both POST /v1/webhook-endpoints and POST
 // /v1/webhook-endpoints/{id}: what is absent is left as it is.
 type endpointRequest struct {
-	URL         *string   `json:"url"`
-	Description *string   `json:"description"`
-	Events      *[]string `json:"events"`
-	Status      *string   `json:"status"`
+	URL            *string   `json:"url"`
+	Description    *string   `json:"description"`
+	Events         *[]string `json:"events"`
+	Status         *string   `json:"status"`
+	MaxConcurrency *int      `json:"max_concurrency"`
+	MaxPerSecond   *int      `json:"max_per_second"`
+	APIVersion     *string   `json:"api_version"`
 }
 
 func (r *endpointRequest) change() (c webhooks.Change, err error) {
-	c = webhooks.Change{URL: r.URL, Description: r.Description, Events: r.Events}
+	c = webhooks.Change{URL: r.URL, Description: r.Description, Events: r.Events, Slots: r.MaxConcurrency, Rate: r.MaxPerSecond, Version: r.APIVersion}
 	if r.Description != nil {
 		if err := psd2.CheckText("description", *r.Description, maxDescription); err != nil {
 			return c, err
@@ -78,8 +83,12 @@ type endpointView struct {
 	Events         []string               `json:"events"`
 	Status         webhooks.EndpointState `json:"status"`
 	DisabledReason string                 `json:"disabled_reason,omitempty"`
+	MaxConcurrency int                    `json:"max_concurrency"` // 0: no limit of its own
+	MaxPerSecond   int                    `json:"max_per_second"`
+	APIVersion     string                 `json:"api_version"`
 	Keys           []keyView              `json:"keys"`
-	FailingSince   *psd2.Timestamp        `json:"failing_since"` // null: the last delivery got there
+	BudgetUsed     int                    `json:"failure_budget_used"` // percent; at 100 it is disabled
+	FailingSince   *psd2.Timestamp        `json:"failing_since"`       // null: the last delivery got there
 	CreatedAt      psd2.Timestamp         `json:"created_at"`
 	UpdatedAt      psd2.Timestamp         `json:"updated_at"`
 }
@@ -102,6 +111,7 @@ type keyedEndpoint struct {
 func (a *room) viewEndpoint(e *webhooks.Endpoint) endpointView {
 	v := endpointView{
 		ID: e.ID, URL: e.URL, Description: e.Description, Events: append([]string{}, e.Events...), Status: e.State, DisabledReason: e.Reason,
+		MaxConcurrency: e.Slots, MaxPerSecond: e.Rate, APIVersion: e.Version, BudgetUsed: e.BudgetUsed(a.Now()),
 		Keys: []keyView{}, FailingSince: optional(e.FailingSince), CreatedAt: psd2.Timestamp(e.CreatedAt), UpdatedAt: psd2.Timestamp(e.UpdatedAt),
 	}
 	now := a.Now()
@@ -169,6 +179,9 @@ func (a *room) createEndpoint(c echo.Context, o *order) error {
 		set(&e.Description, change.Description)
 		set(&e.Events, change.Events)
 		set(&e.State, change.State)
+		set(&e.Slots, change.Slots)
+		set(&e.Rate, change.Rate)
+		set(&e.Version, change.Version)
 		made, err := a.Webhooks.CreateIn(tx, e)
 		if err != nil {
 			return nil, err

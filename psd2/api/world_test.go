@@ -30,6 +30,7 @@ import (
 	"github.com/rialto-hub/rialto/psd2/jose"
 	"github.com/rialto-hub/rialto/psd2/store"
 	"github.com/rialto-hub/rialto/psd2/testkit"
+	"github.com/rialto-hub/rialto/psd2/testkit/account"
 	"github.com/rialto-hub/rialto/webhooks"
 )
 
@@ -45,6 +46,8 @@ type world struct {
 	http *http.Client
 	keys *jose.KeySet
 	hook *webhooks.Service
+	hub  *hub.Hub
+	till *account.Account // of whoever has the account connectedID
 
 	mu sync.Mutex
 	at time.Time
@@ -94,9 +97,11 @@ func newWorldOn(t testing.TB, open func(testing.TB, func() time.Time) *store.DB,
 	server := httptest.NewUnstartedServer(nil)
 	w.url = "http://" + server.Listener.Addr().String()
 	w.hook = newWebhooks(t, w)
+	w.till = account.New("till", psd2.Party{Name: "Casino", IBAN: "DE89370400440532013000"}, 1_000_000, w.now)
+	w.hub = hub.New(hub.Config{PublicURL: w.url}, hub.Deps{Store: w.db, Banks: registry, Now: w.now, Random: rand.Reader, Channels: map[string]banks.Channel{connectedID: w.till}})
 	deps := api.Deps{
 		Store: w.db, Webhooks: w.hook, Keys: keys, PublicURL: w.url, Sandbox: true, Now: w.now, Random: rand.Reader,
-		Hub:  hub.New(hub.Config{PublicURL: w.url}, hub.Deps{Store: w.db, Banks: registry, Now: w.now, Random: rand.Reader}),
+		Hub:  w.hub,
 		Edge: &edge.Edge{Log: slog.New(slog.NewJSONHandler(w.log, nil)), Now: w.now},
 		// The world's clock stands still, so limits would never recover.
 		Limits: api.Limits{Token: api.Rate{PerSecond: -1}, Address: api.Rate{PerSecond: -1}, Merchant: api.Rate{PerSecond: -1}},
@@ -367,7 +372,8 @@ var contract = sync.OnceValues(func() (*contractTransport, error) {
 	if err != nil {
 		return nil, err
 	}
-	doc.Servers = nil // its "/" means wherever it is served; the router would look for that host
+	openapi3filter.RegisterBodyDecoder("application/xml", openapi3filter.FileBodyDecoder) // the schema says no more than that it is text
+	doc.Servers = nil                                                                     // its "/" means wherever it is served; the router would look for that host
 	router, err := legacy.NewRouter(doc)
 	if err != nil {
 		return nil, err

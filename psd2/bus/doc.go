@@ -14,7 +14,8 @@
 // position and need no window.
 //
 // EVENTS is kept in files with every write synced (or, in a cluster, on three
-// nodes); a stream that some other tool made asynchronous is refused. Deliveries
+// nodes); a hub does not start on a stream that some other tool made
+// asynchronous. Rebuild makes the stream anew from the journal. Deliveries
 // are no stream: what is to be delivered stands in the database, and a second
 // persistent queue beside it would be a second truth at the price of two more
 // syncs per delivery.

@@ -63,3 +63,12 @@ func MakeAsyncStream(t *testing.T, url string) {
 func (b *Bus) DropBoard(ctx context.Context, name string) error {
 	return b.js.DeleteKeyValue(ctx, name)
 }
+
+// Replicas is how many copies of the stream are kept.
+func (b *Bus) Replicas(ctx context.Context) int {
+	stream, err := b.js.Stream(ctx, eventsStream)
+	if err != nil {
+		return 0
+	}
+	return stream.CachedInfo().Config.Replicas
+}

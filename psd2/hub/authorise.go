@@ -58,7 +58,7 @@ func missing(info banks.Info, psu psd2.PSU) error {
 // prepare asks the bank where the payer logs in before it takes an order.
 func (h *Hub) prepare(ctx context.Context, bank banks.Bank, p *psd2.Payment, a psd2.Attempt, psu psd2.PSU) (*psd2.Payment, string, error) {
 	var answer banks.Initiation
-	err := h.call(ctx, a.BankID, "prepare", func(call context.Context) (err error) {
+	err := h.call(ctx, &a, "prepare", func(call context.Context) (err error) {
 		answer, err = bank.(banks.Preparer).Prepare(call, h.order(p, a, psu, psd2.TraceOf(ctx)))
 		return err
 	})
@@ -76,7 +76,7 @@ func (h *Hub) prepare(ctx context.Context, bank banks.Bank, p *psd2.Payment, a p
 // submit makes the one call that creates the order.
 func (h *Hub) submit(ctx context.Context, bank banks.Bank, p *psd2.Payment, a psd2.Attempt, psu psd2.PSU) (*psd2.Payment, string, error) {
 	var answer banks.Initiation
-	err := h.call(ctx, a.BankID, "initiate", func(call context.Context) (err error) {
+	err := h.call(ctx, &a, "initiate", func(call context.Context) (err error) {
 		answer, err = bank.Initiate(call, h.order(p, a, psu, psd2.TraceOf(ctx)))
 		return err
 	})
@@ -105,12 +105,12 @@ func destination(p *psd2.Payment, attemptID string) string {
 
 // call makes one call to a bank within its own time: a payer who closes his
 // browser must not turn an answer into a lost one.
-func (h *Hub) call(ctx context.Context, bankID, what string, do func(context.Context) error) error {
+func (h *Hub) call(ctx context.Context, a *psd2.Attempt, what string, do func(context.Context) error) error {
 	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.cfg.BankTimeout)
 	defer cancel()
 	began := time.Now()
 	err := do(call)
-	h.observe(bankID, what, err, time.Since(began))
+	h.observe(a, what, err, time.Since(began))
 	return err
 }
 
@@ -209,8 +209,8 @@ func (h *Hub) afterInitiation(ctx context.Context, p *psd2.Payment, attemptID st
 }
 
 // observe feeds health, metrics and the log with the outcome of a bank call.
-func (h *Hub) observe(bankID, call string, err error, took time.Duration) {
-	h.banks.Observe(bankID, err, took)
+func (h *Hub) observe(a *psd2.Attempt, call string, err error, took time.Duration) {
+	h.banks.Observe(a.BankID, banks.Approach(a.Approach), err, took)
 	outcome := "ok"
 	var be *banks.Error
 	if errors.As(err, &be) {
@@ -218,9 +218,9 @@ func (h *Hub) observe(bankID, call string, err error, took time.Duration) {
 	} else if err != nil {
 		outcome = "error"
 	}
-	h.metrics.bankCalls.WithLabelValues(bankID, call, outcome).Observe(took.Seconds())
+	h.metrics.bankCalls.WithLabelValues(a.BankID, call, outcome).Observe(took.Seconds())
 	if err != nil {
-		h.log.Warn("bank call failed", "bank", bankID, "call", call, "outcome", outcome, "error", err.Error(), "ms", took.Milliseconds())
+		h.log.Warn("bank call failed", "bank", a.BankID, "call", call, "outcome", outcome, "error", err.Error(), "ms", took.Milliseconds())
 	}
 }
 

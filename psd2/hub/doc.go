@@ -16,4 +16,20 @@
 // time, and leaves to psd2's state machine what that means. The payer's return
 // only makes it look sooner. A bank that does not answer makes a payment
 // unknown, never failed.
+//
+// # Money out
+//
+// Refunds and payouts (refund.go, payout.go) are created in the caller's
+// transaction and carried by StepTransfers (carry.go): the payee's bank is
+// asked for the name, compliance for leave, the intent is committed, and then
+// Channel.Pay is called exactly once. Every doubt makes a transfer unknown.
+// Only Channel.Find and the statement settle it: "not found" proves that an
+// order never arrived while the bank would still know it, and never after.
+//
+// # Statements
+//
+// StepStatements (statements.go) reads payee accounts. Each entry is put into
+// its class by EndToEndId, settles the deposit or transfer it belongs to, tells
+// who paid, and is posted to the ledger, whose other side is what the journal
+// says was executed. What the two do not explain of the balance shows.
 package hub

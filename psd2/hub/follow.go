@@ -140,7 +140,7 @@ func (h *Hub) ask(ctx context.Context, p *psd2.Payment, a *psd2.Attempt) (s bank
 	if !ok || unnamed && !finds {
 		return banks.Status{}, nil, &banks.Error{Kind: banks.NotFound, Err: errors.New("nothing to ask with")}
 	}
-	err = h.call(ctx, a.BankID, "status", func(call context.Context) (err error) {
+	err = h.call(ctx, a, "status", func(call context.Context) (err error) {
 		if unnamed { // the answer to the initiation was lost, but the bank knows our reference
 			found, s, err = finder.Find(call, h.ref(ctx, p, a))
 		} else {
@@ -249,7 +249,7 @@ func (h *Hub) cancelAtBank(ctx context.Context, p *psd2.Payment, a *psd2.Attempt
 		return banks.Cancellation{}
 	}
 	var answer banks.Cancellation
-	err := h.call(ctx, a.BankID, "cancel", func(call context.Context) (err error) {
+	err := h.call(ctx, a, "cancel", func(call context.Context) (err error) {
 		answer, err = c.Cancel(call, h.ref(ctx, p, a))
 		return err
 	})
@@ -304,11 +304,17 @@ func (h *Hub) Step(ctx context.Context, now time.Time) (time.Time, error) {
 	return now, nil
 }
 
-// lookAll looks at payments, so many at once, and of one bank only a few: a
-// bank that does not answer must not hold up the payments of all others. For
-// the same reason it does not wait for the last answer; what is still being
-// asked is left out of the next turn.
+// lookAll looks at payments.
 func (h *Hub) lookAll(ctx context.Context, ids []string) (waiting bool, err error) {
+	return h.each(ctx, ids, h.lookIn, h.store.Postpone)
+}
+
+// each works at several objects, so many at once. It does not wait for the last
+// answer of a bank: one that does not answer must not hold up all others. What
+// is still being asked is left out of the next turn; what fails is put off, or
+// the longest due would keep all others from their turn.
+func (h *Hub) each(ctx context.Context, ids []string, work func(context.Context, string) error,
+	postpone func(context.Context, string, time.Time) error) (waiting bool, err error) {
 	var wg sync.WaitGroup
 	errs := make(chan error, len(ids))
 	for _, id := range ids {
@@ -321,8 +327,8 @@ func (h *Hub) lookAll(ctx context.Context, ids []string) (waiting bool, err erro
 		h.looking.Go(func() {
 			defer wg.Done()
 			defer func() { <-h.slots; h.asking.Delete(id) }()
-			if err := h.lookIn(ctx, id); err != nil { // or the longest due would keep all others from their turn
-				errs <- errors.Join(err, h.store.Postpone(ctx, id, h.store.Now().Add(trouble)))
+			if err := work(ctx, id); err != nil {
+				errs <- errors.Join(err, postpone(ctx, id, h.store.Now().Add(trouble)))
 			}
 		})
 	}
@@ -338,6 +344,18 @@ func (h *Hub) lookAll(ctx context.Context, ids []string) (waiting bool, err erro
 	return waiting, drain(errs)
 }
 
+// enter takes one of the few places that questions to one bank have; without
+// ok there is none just now.
+func (h *Hub) enter(bankID string) (leave func(), ok bool) {
+	room, _ := h.perBank.LoadOrStore(bankID, make(chan struct{}, followersPerBank))
+	select {
+	case room.(chan struct{}) <- struct{}{}:
+		return func() { <-room.(chan struct{}) }, true
+	default:
+		return nil, false
+	}
+}
+
 // lookIn looks at one payment when its bank has room for another question,
 // else puts it off a little.
 func (h *Hub) lookIn(ctx context.Context, id string) error {
@@ -346,13 +364,11 @@ func (h *Hub) lookIn(ctx context.Context, id string) error {
 		return err
 	}
 	if a := watched(p); a != nil {
-		room, _ := h.perBank.LoadOrStore(a.BankID, make(chan struct{}, followersPerBank))
-		select {
-		case room.(chan struct{}) <- struct{}{}:
-			defer func() { <-room.(chan struct{}) }()
-		default:
+		leave, ok := h.enter(a.BankID)
+		if !ok {
 			return h.store.Postpone(ctx, id, h.store.Now().Add(askAgain))
 		}
+		defer leave()
 	}
 	_, err = h.look(ctx, p, nil)
 	return err

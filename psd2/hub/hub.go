@@ -29,6 +29,16 @@ type Config struct {
 	// confirmation of an order it has accepted. Default 12 s: the ten of
 	// Reg. (EU) 2024/886 and two for the way.
 	Patience time.Duration `yaml:"patience"`
+	// NeverReceivedAfter is how long after a refund or payout was sent its
+	// bank's "not found" proves that it never came (default 2 minutes, at least
+	// three times BankTimeout).
+	NeverReceivedAfter time.Duration `yaml:"never_received_after"`
+	// ReadStatementsEvery is how often payee accounts are read (default 5 s).
+	ReadStatementsEvery time.Duration `yaml:"read_statements_every"`
+	// MissingAfter is how long an executed order may stay off the statement
+	// before it counts as missing, and after which it counts as late (default
+	// 24 hours).
+	MissingAfter time.Duration `yaml:"missing_after"`
 }
 
 // SubmitTimeout is how long an initiation can be under way at most; an older
@@ -44,6 +54,10 @@ func (c Config) withDefaults() Config {
 	def(&c.ExpireAfter, 15*time.Minute)
 	def(&c.BankTimeout, 20*time.Second)
 	def(&c.Patience, 12*time.Second)
+	def(&c.NeverReceivedAfter, 2*time.Minute)
+	c.NeverReceivedAfter = max(c.NeverReceivedAfter, 3*c.BankTimeout)
+	def(&c.ReadStatementsEvery, 5*time.Second)
+	def(&c.MissingAfter, 24*time.Hour)
 	return c
 }
 
@@ -56,6 +70,13 @@ type Deps struct {
 	Random  io.Reader
 	Log     *slog.Logger
 	Metrics prometheus.Registerer // nil: none
+
+	// Channels reach payee accounts at their banks, by the accounts' ids. An
+	// account without one takes deposits, but pays nothing out and is not
+	// reconciled.
+	Channels map[string]banks.Channel
+	Gate     Gate // nil: nothing is held back
+	VoP      VoP  // nil: no payee can be verified, so payouts stay in the closed loop
 }
 
 // Hub is safe for concurrent use, and several processes may run one each on
@@ -71,10 +92,20 @@ type Hub struct {
 	holder  string
 	wake    chan struct{}
 
+	channels      map[string]banks.Channel
+	gate          Gate
+	vop           VoP
+	transfersWake chan struct{}
+
 	slots   chan struct{}  // of background questions
 	perBank sync.Map       // chan struct{} by bank id, the same for one bank
 	looking sync.WaitGroup // background questions under way
-	asking  sync.Map       // ids of payments whose banks are being asked for a page
+	// What merchants were last told of a bank (1: unavailable), under which fence;
+	// HealthStep's own.
+	told      map[string]int64
+	toldFence int64
+
+	asking sync.Map // ids of payments whose banks are being asked for a page
 }
 
 // New makes a hub.
@@ -84,7 +115,8 @@ func New(c Config, d Deps) *Hub {
 	}
 	return &Hub{
 		cfg: c.withDefaults(), store: d.Store, banks: d.Banks, now: d.Now, random: d.Random, log: d.Log,
-		metrics: newMetrics(d.Metrics), holder: d.Holder, wake: make(chan struct{}, 1), slots: make(chan struct{}, followers),
+		metrics: newMetrics(d.Metrics), holder: d.Holder, told: map[string]int64{}, wake: make(chan struct{}, 1), slots: make(chan struct{}, followers),
+		channels: d.Channels, gate: d.Gate, vop: d.VoP, transfersWake: make(chan struct{}, 1),
 	}
 }
 
@@ -134,6 +166,8 @@ type metrics struct {
 	bankCalls *prometheus.HistogramVec // seconds, by bank, call and outcome
 	unknown   *prometheus.CounterVec   // status codes we do not understand
 	odd       *prometheus.CounterVec   // answers that contradict earlier ones
+	transfers *prometheus.CounterVec   // refunds and payouts by state reached
+	entries   *prometheus.CounterVec   // of statements, by class
 }
 
 func newMetrics(r prometheus.Registerer) metrics {
@@ -147,9 +181,13 @@ func newMetrics(r prometheus.Registerer) metrics {
 			Name: "rialto_bank_unknown_status_total", Help: "transactionStatus values that were not understood."}, []string{"bank", "code"}),
 		odd: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "rialto_bank_contradictions_total", Help: "Answers that contradicted what the bank had said before."}, []string{"bank"}),
+		transfers: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "rialto_transfers_total", Help: "Refunds and payouts that reached a state."}, []string{"kind", "state"}),
+		entries: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "rialto_statement_entries_total", Help: "Booked entries of payee accounts, by how they agree with what was initiated."}, []string{"class"}),
 	}
 	if r != nil {
-		r.MustRegister(m.payments, m.bankCalls, m.unknown, m.odd)
+		r.MustRegister(m.payments, m.bankCalls, m.unknown, m.odd, m.transfers, m.entries)
 	}
 	return m
 }

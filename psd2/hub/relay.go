@@ -29,7 +29,7 @@ func (h *Hub) Answer(ctx context.Context, attemptID, nonce string, kind psd2.Pro
 	}
 	before := p.Personal.Attempts[a.ID].Prompt
 	var next banks.Initiation
-	callErr := h.call(ctx, a.BankID, "answer", func(call context.Context) (err error) {
+	callErr := h.call(ctx, a, "answer", func(call context.Context) (err error) {
 		next, err = prompter.Answer(call, h.ref(ctx, p, p.Attempt(a.ID)), answer)
 		return err
 	})
@@ -139,7 +139,7 @@ func (h *Hub) takeBack(ctx context.Context, bank banks.Bank, r banks.Returner, p
 		return nil, err
 	}
 	var answer banks.Initiation
-	callErr := h.call(ctx, a.BankID, "return", func(call context.Context) (err error) {
+	callErr := h.call(ctx, a, "return", func(call context.Context) (err error) {
 		answer, err = r.Return(call, h.ref(ctx, p, a), query)
 		return err
 	})

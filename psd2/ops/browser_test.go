@@ -164,9 +164,9 @@ func (w *world) busyDay() (story, unknown string) {
 		{ID: "dlv_01m7w6c478e4r9w60vqcy4mvpj", Type: psd2.EventCreditable, EndpointID: "whe_01m7w6c478e4r9w60vqcy4mvpa", Host: "hooks.casino.example", State: "pending",
 			Attempts: 1, NextAt: &next, Tries: []ops.Try{{At: w.clock.Now(), Took: time.Second, Status: 503}}},
 	}
-	w.registry.Observe("sandbank", nil, 120*time.Millisecond)
+	w.registry.Observe("sandbank", "", nil, 120*time.Millisecond)
 	for range 10 {
-		w.registry.Observe("cafe", &banks.Error{Kind: banks.Unavailable}, time.Second)
+		w.registry.Observe("cafe", "", &banks.Error{Kind: banks.Unavailable}, time.Second)
 	}
 	return story, unknown
 }

@@ -271,9 +271,9 @@ func TestForeignTextStaysText(t *testing.T) { // B14
 func TestBanksShowAvailabilityReasonAndLatency(t *testing.T) {
 	w := newWorld(t)
 	b := w.operator()
-	w.registry.Observe("sandbank", nil, 120*time.Millisecond)
+	w.registry.Observe("sandbank", "", nil, 120*time.Millisecond)
 	for range 10 {
-		w.registry.Observe("cafe", &banks.Error{Kind: banks.Unavailable}, time.Second)
+		w.registry.Observe("cafe", "", &banks.Error{Kind: banks.Unavailable}, time.Second)
 	}
 	a := b.get("/banks").want(http.StatusOK)
 	for name, words := range map[string][]string{

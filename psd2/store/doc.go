@@ -20,6 +20,14 @@
 // sees committed rows only, gives them one: so a transaction that commits late
 // is never skipped by whoever reads by position.
 //
+// Payments and transfers are kept by the same code (aggregate.go). Creating a
+// refund goes through its payment's version, so that refunds cannot exceed it.
+//
+// # Books
+//
+// What must come up on a payee account's statement, what has come up, and the
+// double-entry ledger of both are in books.go; settlements.go compares them.
+//
 // # Sealing
 //
 // Personal fields are encrypted with AES-256-GCM under a data key per person,

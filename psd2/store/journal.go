@@ -28,16 +28,12 @@ type eventRow struct {
 const selectEvents = `SELECT id, object_id, merchant_id, journal.person_id, sequence, type, journal.created_at, position, sealed, wrapped
 	FROM journal LEFT JOIN person_keys ON person_keys.person_id = journal.person_id`
 
-// writeEvents writes what a payment has recorded since it was loaded.
-func (tx *Tx) writeEvents(p *psd2.Payment, key cipher.AEAD) error {
-	events, err := p.TakeEvents()
-	if err != nil {
-		return err
-	}
+// writeEvents writes what happened to an object of that person.
+func (tx *Tx) writeEvents(personID string, events []psd2.Event, key cipher.AEAD) error {
 	for _, e := range events {
 		id := psd2.NewID(psd2.PrefixEvent, tx.Now, tx.db.opt.Random)
 		_, err := tx.Exec(`INSERT INTO journal (id, object_id, merchant_id, person_id, sequence, type, created_at, sealed) VALUES (?,?,?,?,?,?,?,?)`,
-			id, e.ObjectID, e.MerchantID, p.PersonID, e.Sequence, e.Type, e.CreatedAt.UnixMicro(),
+			id, e.ObjectID, e.MerchantID, personID, e.Sequence, e.Type, e.CreatedAt.UnixMicro(),
 			tx.db.keys.seal(key, e.Data, place("journal", id, "sealed")))
 		if err != nil {
 			return fmt.Errorf("write event: %w", err)
@@ -80,7 +76,8 @@ func (db *DB) events(ctx context.Context, query string, args ...any) ([]psd2.Eve
 	return db.decodeEvents(rows)
 }
 
-// PaymentEvents is a payment's whole journal, in its order.
+// PaymentEvents is the whole journal of a payment, refund or payout, in its
+// order.
 func (db *DB) PaymentEvents(ctx context.Context, paymentID string) ([]psd2.Event, error) {
 	return db.events(ctx, selectEvents+` WHERE object_id = ? ORDER BY sequence`, paymentID)
 }

@@ -69,13 +69,13 @@ func (e *postgresEngine) prepareSchema(ctx context.Context, create string) error
 // tx runs fn again when it lost a race, and then locks the rows it is going to
 // change, so that however many callers meet at one row, each gets his turn.
 func (e *postgresEngine) tx(ctx context.Context, fn func(*Tx) error) error {
-	forUpdate := ""
+	lock := false
 	for try := 1; ; try++ {
-		err := e.once(ctx, fn, forUpdate)
+		err := e.once(ctx, fn, lock)
 		if err == nil || !lostRace(err) || try == maxTries || ctx.Err() != nil {
 			return err
 		}
-		forUpdate = " FOR UPDATE OF payments"
+		lock = true
 		wait := time.NewTimer(time.Duration(rand.Int64N(int64(try))) * time.Millisecond)
 		select {
 		case <-wait.C:
@@ -86,7 +86,7 @@ func (e *postgresEngine) tx(ctx context.Context, fn func(*Tx) error) error {
 	}
 }
 
-func (e *postgresEngine) once(ctx context.Context, fn func(*Tx) error, forUpdate string) error {
+func (e *postgresEngine) once(ctx context.Context, fn func(*Tx) error, lock bool) error {
 	conn, err := e.pool.Connx(ctx)
 	if err != nil {
 		return fmt.Errorf("store: connect: %w", err)
@@ -98,7 +98,7 @@ func (e *postgresEngine) once(ctx context.Context, fn func(*Tx) error, forUpdate
 	if err != nil {
 		return fmt.Errorf("store: begin: %w", err)
 	}
-	if err := run(fn, &Tx{q: pgQuerier{ptx}, ctx: ctx, forUpdate: forUpdate}); err != nil {
+	if err := run(fn, &Tx{q: pgQuerier{ptx}, ctx: ctx, lock: lock}); err != nil {
 		_ = ptx.Rollback() // the first error is the one that counts
 		return err
 	}

@@ -37,3 +37,6 @@ func (db *DB) PlacesFrom(ctx context.Context, merchantID string, after, until in
 	}
 	return out, nil
 }
+
+// LastPosition is the newest position given.
+func (tx *Tx) LastPosition() (n int64, err error) { return n, tx.Get(&n, lastPosition) }

@@ -23,7 +23,7 @@ type Tx struct {
 	db        *DB
 	q         querier
 	ctx       context.Context
-	forUpdate string   // appended to reads that a compare-and-swap follows
+	lock      bool     // reads that a compare-and-swap follows keep their row from others
 	err       error    // the first failure
 	wrote     bool     // there is something to roll back
 	events    bool     // the journal was written

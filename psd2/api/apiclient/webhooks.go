@@ -17,6 +17,10 @@ type Endpoint struct {
 	Events         []string   `json:"events"` // empty: all
 	Status         string     `json:"status"` // active, paused, disabled
 	DisabledReason string     `json:"disabled_reason"`
+	MaxConcurrency int        `json:"max_concurrency"`     // 0: no limit of its own
+	MaxPerSecond   int        `json:"max_per_second"`      // 0: no limit
+	APIVersion     string     `json:"api_version"`         // of what it is sent
+	BudgetUsed     int        `json:"failure_budget_used"` // percent
 	Keys           []Key      `json:"keys"`
 	FailingSince   *time.Time `json:"failing_since"`
 	CreatedAt      time.Time  `json:"created_at"`
@@ -39,6 +43,28 @@ type EndpointChange struct {
 	Description *string   `json:"description,omitempty"`
 	Events      *[]string `json:"events,omitempty"` // empty: all
 	Status      *string   `json:"status,omitempty"`
+
+	MaxConcurrency *int    `json:"max_concurrency,omitempty"`
+	MaxPerSecond   *int    `json:"max_per_second,omitempty"`
+	APIVersion     *string `json:"api_version,omitempty"`
+}
+
+// ReplayRange chooses events to be delivered again; what is nil or empty bounds
+// nothing.
+type ReplayRange struct {
+	After   string     `json:"after,omitempty"` // an event's id
+	From    *time.Time `json:"created_from,omitempty"`
+	Until   *time.Time `json:"created_until,omitempty"`
+	Events  []string   `json:"events,omitempty"`
+	Deliver string     `json:"deliver,omitempty"` // missing (the default) or all
+}
+
+// Replay is a range that is being, or was, delivered again.
+type Replay struct {
+	ID      string `json:"id"`
+	Status  string `json:"status"` // running or done
+	Deliver string `json:"deliver"`
+	Matched int64  `json:"matched"` // deliveries asked for so far
 }
 
 // Delivery is one event for one endpoint and what became of it.
@@ -156,4 +182,14 @@ func send[T any](ctx context.Context, c *Client, target string, v any, key strin
 		return nil, fmt.Errorf("apiclient: %w", err)
 	}
 	return call[T](ctx, c, http.MethodPost, target, body, key)
+}
+
+// Replay delivers a range of events to an endpoint again.
+func (c *Client) Replay(ctx context.Context, endpointID string, r ReplayRange, idempotencyKey string) (*Replay, error) {
+	return send[Replay](ctx, c, endpointPath(endpointID)+"/replay", r, idempotencyKey)
+}
+
+// ReplayStatus says how far a replay has got.
+func (c *Client) ReplayStatus(ctx context.Context, endpointID, replayID string) (Replay, error) {
+	return Read[Replay](ctx, c, endpointPath(endpointID)+"/replays/"+url.PathEscape(replayID))
 }

@@ -102,9 +102,11 @@ CREATE TABLE compliance_hits (
 CREATE INDEX compliance_hits_rule ON compliance_hits (rule, alert_id);
 CREATE INDEX compliance_hits_object ON compliance_hits (object_id);
 
--- A report of suspicion and its one file.
+-- A report of suspicion and its one file; the newest of a case counts.
 CREATE TABLE compliance_reports (
-  case_id     TEXT PRIMARY KEY REFERENCES compliance_cases (id),
+  id          TEXT PRIMARY KEY,
+  case_id     TEXT NOT NULL REFERENCES compliance_cases (id),
+  n           BIGINT NOT NULL,
   reference   TEXT NOT NULL UNIQUE, -- our own file reference
   status      TEXT NOT NULL CHECK (status IN ('draft', 'exported', 'filed')),
   draft       BYTEA NOT NULL,
@@ -113,7 +115,8 @@ CREATE TABLE compliance_reports (
   exported_at BIGINT NOT NULL,
   filed_at    BIGINT NOT NULL,
   fiu_ref     TEXT NOT NULL,
-  updated_at  BIGINT NOT NULL
+  updated_at  BIGINT NOT NULL,
+  UNIQUE (case_id, n)
 );
 
 -- Money out that waits: one object, or all of a person's.
