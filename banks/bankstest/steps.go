@@ -372,7 +372,7 @@ func (e *Env) cancelBy(ctx context.Context, o banks.Order, in banks.Initiation, 
 }
 
 // newsTimeout is how long a bank may take to tell that something happened.
-const newsTimeout = 10 * time.Second
+const newsTimeout = 5 * time.Second
 
 // notified: the bank learns where it may tell us that there is news.
 func notified(ctx context.Context, e *Env) error {

@@ -69,14 +69,31 @@ func (s *stub) bank(t *testing.T, change func(*Config)) *Bank {
 	if change != nil {
 		change(&c)
 	}
-	b, err := New("stub", c, banks.Deps{Wrap: func(_ string, rt http.RoundTripper) http.RoundTripper {
+	return s.open(t, c, banks.Deps{Wrap: func(_ string, rt http.RoundTripper) http.RoundTripper { return rt }})
+}
+
+func (s *stub) open(t *testing.T, c Config, d banks.Deps) *Bank {
+	t.Helper()
+	wrap := d.Wrap
+	d.Wrap = func(id string, rt http.RoundTripper) http.RoundTripper {
 		t.Cleanup(rt.(*http.Transport).CloseIdleConnections)
-		return rt
-	}})
+		return wrap(id, rt)
+	}
+	b, err := New("stub", c, d)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// judged is bank with all traffic held against the standard, both ways.
+func (s *stub) judged(t *testing.T, change func(*Config)) *Bank {
+	t.Helper()
+	c := Config{BaseURL: s.URL + "/psd2", RedirectOrigins: []string{"https://login.bank.example"}, InsecureLoopback: true, DebtorAccount: DebtorEmpty}
+	if change != nil {
+		change(&c)
+	}
+	return s.open(t, c, banks.Deps{Wrap: newJudge(t, true).wrap})
 }
 
 // accepts lets the next initiation succeed with these links.
@@ -158,7 +175,7 @@ func TestRefusalsByMessageCode(t *testing.T) {
 		{503, messages("SERVICE_UNAVAILABLE"), banks.Unavailable, "SERVICE_UNAVAILABLE"},
 		{503, `upstream connect error`, banks.Uncertain, ""},
 		{201, `{"transactionStatus":"RJCT","paymentId":"1","_links":{},"tppMessages":[{"category":"ERROR","code":"AC01"}]}`, banks.Refused, "AC01"},
-		{201, `{"transactionStatus":"RCVD","paymentId":"1","_links":{"startAuthorisation":{"href":"/x"}}}`, banks.Uncertain, "SCA_APPROACH_NOT_SUPPORTED"},
+		{201, `{"transactionStatus":"RCVD","paymentId":"1","_links":{"startAuthorisationWithProprietaryData":{"href":"/x"}}}`, banks.Uncertain, "SCA_APPROACH_NOT_SUPPORTED"},
 	} {
 		s := newStub(t)
 		s.answers[post] = says(c.status, c.body)

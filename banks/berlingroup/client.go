@@ -37,7 +37,7 @@ var (
 type client struct {
 	bankID  string
 	rt      http.RoundTripper
-	fixed   http.Header
+	p       *profile
 	timeout time.Duration
 	log     *slog.Logger
 	now     func() time.Time
@@ -58,7 +58,7 @@ func newClient(bankID string, p *profile, d banks.Deps) *client {
 	if d.Wrap != nil {
 		rt = d.Wrap(bankID, rt)
 	}
-	return &client{bankID: bankID, rt: rt, fixed: p.fixed, timeout: p.Timeout, log: d.Log, now: d.Now}
+	return &client{bankID: bankID, rt: rt, p: p, timeout: p.Timeout, log: d.Log, now: d.Now}
 }
 
 // request is one call to the bank.
@@ -67,7 +67,10 @@ type request struct {
 	method    string
 	url       *url.URL
 	header    http.Header
-	body      []byte // JSON; nil for none
+	body      []byte // JSON unless xml or header says otherwise; nil for none
+	xml       bool   // the body is XML
+	foreign   bool   // to the authorisation server: not signed, without the profile's headers
+	token     string // OAuth access token; "" for none
 	requestID string
 	traceID   string
 }
@@ -77,6 +80,7 @@ type reply struct {
 	status int
 	header http.Header
 	json   []byte // the body if it says it is JSON, else nil
+	xml    []byte // the same for XML
 }
 
 // once carries a body that can be read a single time: not being one of the
@@ -113,7 +117,11 @@ func (c *client) do(ctx context.Context, r request) (*reply, *banks.Error) {
 // exchange returns a reply with the status alone beside an error when the
 // answer broke off within its body.
 func (c *client) exchange(ctx context.Context, r request) (*reply, error) {
-	req := (&http.Request{Method: r.method, URL: r.url, Host: r.url.Host, Header: c.header(r), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}).WithContext(ctx)
+	header := c.header(r)
+	if err := c.p.sign(r, header, c.now()); err != nil {
+		return nil, err
+	}
+	req := (&http.Request{Method: r.method, URL: r.url, Host: r.url.Host, Header: header, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}).WithContext(ctx)
 	if r.body != nil {
 		req.Body, req.ContentLength = &once{bytes.NewReader(r.body)}, int64(len(r.body))
 	}
@@ -130,19 +138,25 @@ func (c *client) exchange(ctx context.Context, r request) (*reply, error) {
 	if len(body) > maxBody {
 		return rep, errTooLarge
 	}
-	if isJSON(resp.Header.Get("Content-Type")) {
+	switch contentType := resp.Header.Get("Content-Type"); {
+	case isKind(contentType, "json"):
 		rep.json = body
+	case isKind(contentType, "xml"):
+		rep.xml = body
 	}
 	return rep, nil
 }
 
-func isJSON(contentType string) bool {
+func isKind(contentType, kind string) bool {
 	media, _, err := mime.ParseMediaType(contentType)
-	return err == nil && (media == "application/json" || strings.HasPrefix(media, "application/") && strings.HasSuffix(media, "+json"))
+	return err == nil && (media == "application/"+kind || strings.HasPrefix(media, "application/") && strings.HasSuffix(media, "+"+kind))
 }
 
 func (c *client) header(r request) http.Header {
-	h := c.fixed.Clone()
+	h := http.Header{}
+	if !r.foreign {
+		h = c.p.fixed.Clone()
+	}
 	for name, values := range r.header {
 		h[name] = values
 	}
@@ -152,8 +166,17 @@ func (c *client) header(r request) http.Header {
 	}
 	h.Set("Accept", "application/json")
 	h.Set("User-Agent", "rialto")
-	if r.body != nil {
+	if c.p.xml && !r.foreign {
+		h.Set("Accept", "application/json, application/xml;q=0.9")
+	}
+	switch {
+	case r.xml:
+		h.Set("Content-Type", "application/xml")
+	case r.body != nil && h.Get("Content-Type") == "":
 		h.Set("Content-Type", "application/json")
+	}
+	if r.token != "" {
+		h.Set("Authorization", "Bearer "+r.token)
 	}
 	return h
 }
@@ -202,6 +225,8 @@ func beforehand(ctx context.Context, err error) error {
 	switch {
 	case errors.As(err, &failed):
 		return failed
+	case errors.Is(err, errUnsigned):
+		return err
 	case ctx.Err() != nil:
 		return ctx.Err()
 	}

@@ -15,6 +15,9 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/rialto-hub/rialto/banks"
+	"github.com/rialto-hub/rialto/psd2/jose"
 )
 
 // Config is the profile of one bank: everything that differs between two
@@ -37,6 +40,34 @@ type Config struct {
 	// DebtorAccount says what the bank does without the paying account in the
 	// order; "" is DebtorOptional.
 	DebtorAccount DebtorMode `yaml:"debtor_account"`
+	// Approaches are the bank's ways to authenticate its customer, the one we
+	// prefer first; nil is redirect alone.
+	Approaches []banks.Approach `yaml:"approaches"`
+	// ExplicitAuthorisation asks the bank to have the authorisation started with
+	// a request of its own. Whatever it does, its links are followed.
+	ExplicitAuthorisation bool `yaml:"explicit_authorisation"`
+	// PSUID says whether the bank takes an order without the payer's name at the
+	// bank; "" is PSUIDOptional.
+	PSUID PSUIDMode `yaml:"psu_id"`
+	// PSUIDType is sent with it where the bank knows several kinds of names.
+	PSUIDType string `yaml:"psu_id_type"`
+	// OAuth is the bank's authorisation server, if it has one.
+	OAuth OAuth `yaml:"oauth"`
+	// ConfirmationParameter is the name under which the return from the bank
+	// carries the confirmation code; "" is confirmationCode.
+	ConfirmationParameter string `yaml:"confirmation_parameter"`
+	// Signing says how requests are sealed.
+	Signing Signing `yaml:"signing"`
+	// Notifications: the bank may tell us of news (TPP-Notification-URI). They
+	// are only ever a hint to ask.
+	Notifications bool `yaml:"notifications"`
+	// FundsConfirmation: the bank answers whether funds are available.
+	FundsConfirmation bool `yaml:"funds_confirmation"`
+	// RejectNoFunds asks the bank to refuse at once when the funds are missing.
+	RejectNoFunds bool `yaml:"reject_no_funds"`
+	// InitiatingParty is our name in the messages of an XML product
+	// (pain.001-…), which need it.
+	InitiatingParty string `yaml:"initiating_party"`
 	// RequiredHeaders names PSU headers this bank refuses to do without, e.g.
 	// PSU-User-Agent. An order that lacks one is not sent.
 	RequiredHeaders []string `yaml:"required_headers"`
@@ -76,6 +107,40 @@ type TLS struct {
 	CAFile   string `yaml:"ca_file"`   // roots to trust instead of the system's, PEM
 }
 
+// OAuth is the authorisation server of a bank that uses OAuth2, before the
+// order (pre-step) or to authorise it (a scaOAuth link).
+type OAuth struct {
+	// Before: the payer logs in before the order is sent.
+	Before bool `yaml:"before"`
+	// Issuer is the server's name (RFC 8414); what it says of itself must agree.
+	Issuer string `yaml:"issuer"`
+	// MetadataURL is where its metadata are; "" takes them from the bank's
+	// scaOAuth link.
+	MetadataURL string `yaml:"metadata_url"`
+	// AuthorizationEndpoint and TokenEndpoint are for a server without metadata.
+	AuthorizationEndpoint string `yaml:"authorization_endpoint"`
+	TokenEndpoint         string `yaml:"token_endpoint"`
+	// ClientID is our name there; "" is the organisation identifier of our
+	// certificate.
+	ClientID string `yaml:"client_id"`
+	// ClientSecretFile holds our secret, where mutual TLS is not enough.
+	ClientSecretFile string `yaml:"client_secret_file"`
+	// Scope of the login before the order; "" is PIS.
+	Scope string `yaml:"scope"`
+	// RequireIss: a return without iss (RFC 9207) is refused, whatever the
+	// metadata say.
+	RequireIss bool `yaml:"require_iss"`
+}
+
+// PSUIDMode is what a bank wants for PSU-ID.
+type PSUIDMode string
+
+// PSU-ID modes.
+const (
+	PSUIDOptional  PSUIDMode = "optional"
+	PSUIDMandatory PSUIDMode = "mandatory" // with the order; the hub asks for it first
+)
+
 // DebtorMode is what a bank wants for debtorAccount when the hub does not know
 // the payer's account. The standard's schema makes it mandatory and all its
 // members optional; most redirect banks let the payer choose.
@@ -102,6 +167,8 @@ var ours = map[string]bool{
 	"X-Request-Id": true, "Traceparent": true, "Content-Type": true, "Content-Length": true, "Accept": true, "Host": true,
 	"Connection": true, "Transfer-Encoding": true, "Expect": true, "Upgrade": true, "Te": true, "Trailer": true,
 	"Idempotency-Key": true, "X-Idempotency-Key": true, "Psu-Ip-Address": true, "Tpp-Redirect-Uri": true, "Tpp-Nok-Redirect-Uri": true,
+	"Psu-Id": true, "Psu-Id-Type": true, "Authorization": true, "Tpp-Notification-Uri": true, "Date": true,
+	"Digest": true, "Signature": true, "Tpp-Signature-Certificate": true, "X-Jws-Signature": true,
 }
 
 // profile is a Config that has been checked, with its files read.
@@ -113,13 +180,30 @@ type profile struct {
 	tls     *tls.Config
 	// nameInAuthorisation: the profile itself says so, which is worth a request.
 	nameInAuthorisation bool
+	xml                 bool // the product is one of XML
+	seal                *jose.QSeal
+	certificates        []ownCertificate
+	clientID            string // at the authorisation server
+	clientSecret        string
 }
+
+// offers reports whether the bank is known to authenticate in that way.
+func (p *profile) offers(a banks.Approach) bool { return slices.Contains(p.Approaches, a) }
 
 // check validates the whole Config and says everything that is wrong with it.
 func (c Config) check() (*profile, error) {
 	p := &profile{Config: c, fixed: http.Header{}}
 	p.Product = orDefault(c.Product, defaultProduct)
 	p.DebtorAccount = orDefault(c.DebtorAccount, DebtorOptional)
+	p.PSUID = orDefault(c.PSUID, PSUIDOptional)
+	p.ConfirmationParameter = orDefault(c.ConfirmationParameter, "confirmationCode")
+	p.OAuth.Scope = orDefault(c.OAuth.Scope, "PIS")
+	if p.Approaches = slices.Clone(c.Approaches); len(p.Approaches) == 0 {
+		p.Approaches = []banks.Approach{banks.Redirect}
+	}
+	if p.xml = strings.HasPrefix(p.Product, "pain.001-"); p.xml {
+		p.DebtorAccount = DebtorMandatory // pain.001 cannot do without
+	}
 	p.RequiredHeaders = slices.Clone(c.RequiredHeaders)
 	p.ConnectTimeout = orDefault(c.ConnectTimeout, 5*time.Second)
 	p.Timeout = orDefault(c.Timeout, 30*time.Second)
@@ -131,7 +215,8 @@ func (c Config) check() (*profile, error) {
 		p.HolderName = []string{"status.ownerNames", "payment.debtorName", "status.psuName", "authorisation.psuName"}
 	}
 	p.nameInAuthorisation = slices.ContainsFunc(c.HolderName, func(place string) bool { return strings.HasPrefix(place, "authorisation.") })
-	wrong := []error{p.checkBase(), p.checkOrigins(), p.readHeaders(), p.readTLS()}
+	wrong := []error{p.checkBase(), p.checkOrigins(), p.readHeaders(), p.readTLS(), p.readSeal(), p.checkApproaches()}
+	wrong = append(wrong, p.checkOAuth()) // after the certificates: they name the client
 	if !productName.MatchString(p.Product) {
 		wrong = append(wrong, errors.New("product is not a payment-product"))
 	}
@@ -181,7 +266,7 @@ func (p *profile) checkBase() error {
 }
 
 func (p *profile) checkOrigins() error {
-	if len(p.RedirectOrigins) == 0 {
+	if len(p.RedirectOrigins) == 0 && (p.offers(banks.Redirect) || p.OAuth.Before) {
 		return errors.New("redirect_origins is missing: no payer could be sent to this bank")
 	}
 	for _, o := range p.RedirectOrigins {
@@ -193,6 +278,58 @@ func (p *profile) checkOrigins() error {
 			return fmt.Errorf("redirect_origins: %q must be https (http only with insecure_loopback, to a loopback host)", o)
 		}
 		p.origins = append(p.origins, origin(u))
+	}
+	return nil
+}
+
+func (p *profile) checkApproaches() error {
+	for i, a := range p.Approaches {
+		if a != banks.Redirect && a != banks.Decoupled && a != banks.Embedded || slices.Contains(p.Approaches[:i], a) {
+			return errors.New("approaches must be of redirect, decoupled and embedded, each once")
+		}
+	}
+	switch {
+	case p.PSUID != PSUIDOptional && p.PSUID != PSUIDMandatory:
+		return errors.New("psu_id must be optional or mandatory")
+	case p.PSUID == PSUIDMandatory && p.OAuth.Before:
+		return errors.New("psu_id cannot be mandatory where the payer logs in before the order")
+	case p.xml && p.InitiatingParty == "":
+		return errors.New("initiating_party is missing: the messages of an XML product need it")
+	}
+	return nil
+}
+
+// checkOAuth holds the authorisation server to the same rules as the bank: its
+// login pages are among redirect_origins, the rest is https.
+func (p *profile) checkOAuth() error {
+	o := p.OAuth
+	static := o.AuthorizationEndpoint != "" || o.TokenEndpoint != ""
+	switch {
+	case static && (o.AuthorizationEndpoint == "" || o.TokenEndpoint == "" || o.Issuer == ""):
+		return errors.New("oauth: authorization_endpoint, token_endpoint and issuer go together")
+	case o.Before && !static && o.MetadataURL == "":
+		return errors.New("oauth: metadata_url is missing")
+	}
+	for name, text := range map[string]string{"issuer": o.Issuer, "metadata_url": o.MetadataURL, "authorization_endpoint": o.AuthorizationEndpoint, "token_endpoint": o.TokenEndpoint} {
+		u, err := url.Parse(text)
+		if text != "" && (err != nil || u.Host == "" || u.User != nil || u.Fragment != "" || !p.mayVisit(u)) {
+			return fmt.Errorf("oauth: %s must be https (http only with insecure_loopback, to a loopback host)", name)
+		}
+	}
+	if p.clientID = o.ClientID; p.clientID == "" {
+		for _, c := range p.certificates {
+			p.clientID = orDefault(p.clientID, c.OrganizationID)
+		}
+	}
+	if o.ClientSecretFile != "" {
+		secret, err := os.ReadFile(o.ClientSecretFile)
+		if err != nil {
+			return fmt.Errorf("oauth: client_secret_file: %w", err)
+		}
+		p.clientSecret = strings.TrimSpace(string(secret))
+	}
+	if p.clientID == "" && (o.Before || o.Issuer != "" || o.MetadataURL != "") {
+		return errors.New("oauth: client_id is missing, and no certificate names us")
 	}
 	return nil
 }
@@ -268,6 +405,9 @@ func (p *profile) readTLS() error {
 	if p.TLS.CertFile != "" || p.TLS.KeyFile != "" {
 		cert, err := tls.LoadX509KeyPair(p.TLS.CertFile, p.TLS.KeyFile)
 		if err != nil {
+			return fmt.Errorf("tls: our certificate: %w", err)
+		}
+		if err := p.admitWeb(cert.Certificate[0]); err != nil {
 			return fmt.Errorf("tls: our certificate: %w", err)
 		}
 		p.tls.Certificates = []tls.Certificate{cert}

@@ -1,12 +1,14 @@
 package berlingroup
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/pem"
 	"io"
 	"log"
@@ -73,11 +75,17 @@ func TestOpenDecodesAProfileStrictly(t *testing.T) {
 	}
 }
 
-func TestSecretHeaderComesFromItsFile(t *testing.T) {
+func secretFile(t *testing.T, content string) string {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "key")
-	if err := os.WriteFile(file, []byte("s3cret\n"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	return file
+}
+
+func TestSecretHeaderComesFromItsFile(t *testing.T) {
+	file := secretFile(t, "s3cret\n")
 	s := newStub(t)
 	s.accepts("")
 	if _, err := s.bank(t, func(c *Config) { c.SecretHeaders = map[string]string{"X-Api-Key": file} }).Initiate(t.Context(), order(psd2.Euro(1))); err != nil {
@@ -173,6 +181,47 @@ func TestOurCertificateIsPresented(t *testing.T) {
 	}
 }
 
+// statements writes the qcStatements of a PSD2 certificate (ETSI TS 119 495).
+func statements(t *testing.T, kind string, roles ...string) pkix.Extension {
+	t.Helper()
+	type role struct {
+		ID   asn1.ObjectIdentifier
+		Name string `asn1:"utf8"`
+	}
+	psd2 := struct {
+		Roles    []role
+		Name, ID string `asn1:"utf8"`
+	}{Name: "Test Authority", ID: "XX-TEST"}
+	for _, r := range roles {
+		n := map[string]int{"PSP_AS": 1, "PSP_PI": 2, "PSP_AI": 3, "PSP_IC": 4}[r]
+		psd2.Roles = append(psd2.Roles, role{asn1.ObjectIdentifier{0, 4, 0, 19495, 1, n}, r})
+	}
+	use := map[string]int{"sign": 1, "seal": 2, "web": 3}[kind]
+	list := []any{struct {
+		ID    asn1.ObjectIdentifier
+		Types []asn1.ObjectIdentifier
+	}{asn1.ObjectIdentifier{0, 4, 0, 1862, 1, 6}, []asn1.ObjectIdentifier{{0, 4, 0, 1862, 1, 6, use}}}}
+	if roles != nil {
+		list = append(list, struct {
+			ID   asn1.ObjectIdentifier
+			Info any
+		}{asn1.ObjectIdentifier{0, 4, 0, 19495, 2}, psd2})
+	}
+	var der []byte
+	for _, s := range list {
+		one, err := asn1.Marshal(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		der = append(der, one...)
+	}
+	der, err := asn1.Marshal(asn1.RawValue{Class: asn1.ClassUniversal, Tag: asn1.TagSequence, IsCompound: true, Bytes: der})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pkix.Extension{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 1, 3}, Value: der}
+}
+
 func quiet() *log.Logger { return log.New(io.Discard, "", 0) }
 
 // certificate makes a server certificate that is its own issuer.
@@ -183,7 +232,8 @@ func certificate(t *testing.T, host, dir string) (tls.Certificate, string) {
 		t.Fatal(err)
 	}
 	c := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "bank"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign}
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+		ExtraExtensions: []pkix.Extension{statements(t, "web", "PSP_PI")}}
 	if ip := net.ParseIP(host); ip != nil {
 		c.IPAddresses = []net.IP{ip}
 	} else {
@@ -238,13 +288,16 @@ func TestRedirectIsWrittenAsTheProfileWritesOrigins(t *testing.T) { // C36
 func FuzzAnswers(f *testing.F) {
 	f.Add([]byte(`{"transactionStatus":"RCVD","paymentId":"1","_links":{"scaRedirect":{"href":"https://login.bank.example/x"}}}`))
 	f.Add([]byte(`{"transactionStatus":"RCVD","paymentId":"../x","_links":{"scaRedirect":{"href":"https://login.bank.example@evil.example"}}}`))
+	f.Add([]byte(`{"transactionStatus":"RCVD","paymentId":"1","scaMethods":[{"authenticationMethodId":"m"}],"challengeData":{"image":"AA==","data":["1"]},"_links":{"selectAuthenticationMethod":{"href":"/v1/a"},"startAuthorisation":{"href":"/v1/b"},"scaOAuth":{"href":"/c"}}}`))
 	b, err := New("b", Config{BaseURL: "https://api.bank.example/psd2", RedirectOrigins: []string{"https://login.bank.example"}}, banks.Deps{})
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		rep := &reply{status: 201, header: http.Header{}, json: body}
-		in, err := b.accepted(rep, order(psd2.Euro(1)))
+		nowhere, cancel := context.WithCancel(t.Context()) // what the answer asks of us is not sent
+		cancel()
+		in, err := b.accepted(nowhere, rep, order(psd2.Euro(1)), state{})
 		if err == nil && in.Prompt.RedirectURL != "" && !strings.HasPrefix(in.Prompt.RedirectURL, "https://login.bank.example/") && in.Prompt.RedirectURL != "https://login.bank.example" &&
 			!strings.HasPrefix(in.Prompt.RedirectURL, "https://login.bank.example?") && !strings.HasPrefix(in.Prompt.RedirectURL, "https://login.bank.example#") && !strings.HasPrefix(in.Prompt.RedirectURL, "https://login.bank.example:443") {
 			u, perr := url.Parse(in.Prompt.RedirectURL)
@@ -257,6 +310,7 @@ func FuzzAnswers(f *testing.F) {
 			t.Error("no kind")
 		}
 		if a, ok := parse(body); ok {
+			_, _, _ = a.methods(), a.chosen(), a.challenge()
 			_, _, _ = a.holder("ownerNames"), a.iban("debtorAccount"), a.reason([]string{"reasonCode"})
 		}
 	})

@@ -4,12 +4,9 @@ import (
 	"context"
 	"log/slog"
 	"net/http/httptest"
-	"path"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/go-json-experiment/json"
 	"go.uber.org/goleak"
 
 	"github.com/rialto-hub/rialto/banks"
@@ -32,26 +29,13 @@ func TestConformance(t *testing.T) {
 // than ACSC and wants the debtor's account.
 func TestConformanceOfAnotherProfile(t *testing.T) {
 	s := newSandbox(t)
-	target := s.target(t, "endbank", func(c *Config) {
-		c.DebtorAccount = DebtorMandatory
-		c.RequiredHeaders = []string{"psu-user-agent"}
+	b := s.trial("endbank")
+	b.Named = true // whoever is named must be who pays
+	target := b.Target(func(base string, log *slog.Logger) (banks.Bank, error) {
+		c := s.profile()
+		c.BaseURL, c.DebtorAccount, c.RequiredHeaders = base, DebtorMandatory, []string{"psu-user-agent"}
+		return New("endbank", c, banks.Deps{Log: log, Wrap: newJudge(t, false).wrap})
 	})
-	var customers sync.Map // IBAN → credentials: whoever is named must be who pays
-	plain := target.Order
-	target.Order = func(m psd2.Money) banks.Order {
-		o := plain(m)
-		c := s.customer(t, "endbank")
-		customers.Store(c.Accounts[0].IBAN, c)
-		o.Debtor = psd2.IBAN(c.Accounts[0].IBAN)
-		return o
-	}
-	payer := func(w psu.Wish) func(context.Context, banks.Initiation) error {
-		return func(ctx context.Context, in banks.Initiation) error {
-			c, _ := customers.Load(s.debtorOf(t, in))
-			return s.walk(ctx, c.(psu.Credentials), in, w)
-		}
-	}
-	target.Approve, target.Decline = payer(psu.Wish{}), payer(psu.Wish{Decline: true})
 	bankstest.Run(t, target)
 }
 
@@ -96,21 +80,8 @@ func (s *pretend) customer(t *testing.T, bank string) psu.Credentials {
 
 // walk is the payer's way through the bank's pages.
 func (s *pretend) walk(ctx context.Context, c psu.Credentials, in banks.Initiation, w psu.Wish) error {
-	return s.trial("").Walk(ctx, c, in, w)
-}
-
-// debtorOf is the account an order named, as the bank received it.
-func (s *pretend) debtorOf(t *testing.T, in banks.Initiation) (iban string) {
-	t.Helper()
-	var st state
-	if err := json.Unmarshal(in.State, &st); err != nil {
-		t.Fatal(err)
-	}
-	o, err := s.trial("").Operator.Order(t.Context(), path.Base(st.Payment))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return o.DebtorAsked
+	_, err := s.trial("").Walk(ctx, c, in, w)
+	return err
 }
 
 func (s *pretend) target(t *testing.T, bank string, change func(*Config)) bankstest.Target {

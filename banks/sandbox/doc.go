@@ -1,35 +1,50 @@
 // Package sandbox is a small country of pretend banks: real HTTP servers that
-// speak Berlin Group NextGenPSD2 1.3.12 for payment initiation by redirect,
-// with customers, accounts, a ledger and pages of their own, and a SQLite file
-// that survives a restart. Integrators point their hub at it; our own tests
+// speak Berlin Group NextGenPSD2 1.3.12 for payment initiation, in every
+// approach the standard has, and ISO 20022 with corporate customers; with
+// customers, accounts, a ledger and pages of their own, and a SQLite file that
+// survives a restart. Integrators point their hub at it; our own tests
 // count its ledger to prove that no order is ever executed twice.
 //
 // One Sandbox hosts several banks, told apart by the first part of the path:
 //
-//	/                                   who banks here: personas with credentials, links
-//	/{bank}/v1/payments/{product}       POST                    xs2a.go
+//	/                                   which bank does what, who banks here
+//	/{bank}/v1/payments/{product}       POST                    xs2a.go; pain.001: xml.go
 //	/{bank}/v1/payments/{product}/{id}  GET, DELETE
 //	     …/status                       GET
-//	     …/authorisations[/{id}]        GET (implicit start only)
+//	     …/authorisations[/{id}]        POST, GET, PUT          authorise.go
+//	     …/cancellation-authorisations[/{id}]
+//	/{bank}/v1/funds-confirmations      POST
+//	/{bank}/oauth/authorize, …/token    PKCE, iss               oauth.go
+//	/{bank}/.well-known/oauth-authorization-server
 //	/{bank}/pay/{token}                 the payer's pages: login, confirm   pages.go
-//	/{bank}/phone/{user}                the payer's phone: the current TOTP code
+//	/{bank}/phone/{user}                the payer's phone: codes, the bank's app, messages   phone.go
+//	/{bank}/h2h/{client}/…              the channel of a corporate customer   h2h.go
 //	/sandbox/personas                   GET                     operator.go
 //	/sandbox/orders                     GET ?end_to_end_id= or ?payment_id=: what was received, and whether it was booked
 //	/sandbox/ledger                     GET ?end_to_end_id= ?after= ?limit=
 //	/sandbox/accounts/{iban}/entries    GET
 //	/sandbox/{bank}/psus                POST: new customers, many at once
-//	/sandbox/{bank}/switches            GET, POST: down, lost answers, latency
+//	/sandbox/{bank}/switches            GET, POST: what the bank does wrong   switches.go, hostile.go
 //
 // An order's transactionStatus:
 //
-//	RCVD ─┬─ payer confirms ─┬─ ACCC (ACSC at a bank that reports no further)
+//	RCVD ─┬─ payer confirms* ┬─ ACCC (ACSC at a bank that reports no further)
 //	      │                  ├─ ACSP, later ACCC or RJCT AM04     (Step)
 //	      │                  └─ RJCT AM04 | AC06
 //	      ├─ payer declines, five wrong passwords or codes ── RJCT CUST | PSU_CREDENTIALS_INVALID
 //	      ├─ redirect lapses ── RJCT DS24
-//	      └─ DELETE ── CANC
+//	      └─ DELETE, authorised by him where the bank wants that ── CANC
 //
-// and its scaStatus: received → psuAuthenticated → finalised | failed.
+//	* and, at a bank with a confirmation link, the TPP brings the code he got
+//
+// and its scaStatus:
+//
+//	redirect   received → psuAuthenticated → [unconfirmed →] finalised | failed
+//	decoupled  started → finalised | failed
+//	embedded   received → psuIdentified → psuAuthenticated → scaMethodSelected → finalised | failed
+//
+// A TPP that gave a TPP-Notification-URI is told when its order has ended
+// (notify.go, delivered by Step).
 //
 // Like the standard, and unlike a comfortable mock, the banks do not recognise
 // an order that is sent twice: two POSTs are two payments.

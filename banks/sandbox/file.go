@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"github.com/jmoiron/sqlx"
@@ -72,13 +73,40 @@ func openFile(ctx context.Context, path string) (*file, error) {
 		_ = db.Close()
 		return nil, fmt.Errorf("sandbox: open: %w", err)
 	}
-	if _, err := f.conn.ExecContext(ctx, schema); err != nil {
+	if err := f.upgrade(ctx); err != nil {
 		_ = f.conn.Close()
 		_ = db.Close()
 		return nil, fmt.Errorf("sandbox: schema: %w", err)
 	}
 	go f.write()
 	return f, nil
+}
+
+// upgrade creates what is missing. A file of an older version lacks columns of
+// its orders; they are added first, since an index names them.
+func (f *file) upgrade(ctx context.Context) error {
+	var have []string
+	if err := f.conn.SelectContext(ctx, &have, `SELECT name FROM pragma_table_info('orders')`); err != nil {
+		return err
+	}
+	for _, c := range newColumns {
+		if len(have) > 0 && !slices.Contains(have, c.name) {
+			if _, err := f.conn.ExecContext(ctx, c.add); err != nil {
+				return err
+			}
+		}
+	}
+	_, err := f.conn.ExecContext(ctx, schema+h2hSchema)
+	return err
+}
+
+// newColumns came after the first version of the table orders.
+var newColumns = []struct{ name, add string }{
+	{"method", `ALTER TABLE orders ADD COLUMN method TEXT NOT NULL DEFAULT ''`},
+	{"code", `ALTER TABLE orders ADD COLUMN code TEXT NOT NULL DEFAULT ''`},
+	{"confirm_hash", `ALTER TABLE orders ADD COLUMN confirm_hash TEXT NOT NULL DEFAULT ''`},
+	{"grant_id", `ALTER TABLE orders ADD COLUMN grant_id TEXT NOT NULL DEFAULT ''`},
+	{"notify_uri", `ALTER TABLE orders ADD COLUMN notify_uri TEXT NOT NULL DEFAULT ''`},
 }
 
 func (f *file) close() error {

@@ -83,6 +83,17 @@ func book(t *tx, o *order, holder HolderMode, now time.Time) error {
 	return enter(t, position, o.CreditorIBAN, o.AmountMinor, o.DebtorIBAN, shown)
 }
 
+// book moves the order's money, and with a switch once too often: then the
+// payer's bank owes him what it took.
+func (b *bank) book(t *tx, o *order, now time.Time) error {
+	if err := book(t, o, b.Holder, now); err != nil || !b.switches.get().DuplicateBooking {
+		return err
+	}
+	again := *o
+	again.ID += "-again"
+	return book(t, &again, b.Holder, now)
+}
+
 func enter(t *tx, transfer int64, iban string, amount int64, otherIBAN, otherName string) error {
 	if _, err := t.exec(`UPDATE accounts SET balance_minor = balance_minor + ? WHERE iban = ?`, amount, iban); err != nil {
 		return err

@@ -20,6 +20,9 @@ func (s *Sandbox) routes() http.Handler {
 	e.HTTPErrorHandler = s.answerPage
 	s.xs2aRoutes(e)
 	s.payerRoutes(e)
+	s.oauthRoutes(e)
+	s.h2hRoutes(e)
+	s.vopRoutes(e)
 	e.GET("/", s.index)
 	e.GET("/favicon.ico", func(c echo.Context) error { return c.NoContent(http.StatusNoContent) })
 	g := e.Group("/sandbox", s.operator)
@@ -30,6 +33,8 @@ func (s *Sandbox) routes() http.Handler {
 	g.POST("/:bank/psus", s.postPSUs)
 	g.GET("/:bank/switches", s.getSwitches)
 	g.POST("/:bank/switches", s.postSwitches)
+	s.h2hOperatorRoutes(g)
+	s.vopOperatorRoutes(g)
 	return secure(e)
 }
 
@@ -89,15 +94,52 @@ type bankView struct {
 	ID       string     `json:"id"`
 	Name     string     `json:"name"`
 	BIC      string     `json:"bic"`
+	Approach Approach   `json:"approach"`
+	Features []string   `json:"features"` // what else is special about it: keys of the texts, without "has_"
 	Holder   HolderMode `json:"holder"`
 	Down     bool       `json:"down"`
+	Hostile  bool       `json:"hostile"` // a switch is on
 	Personas []PSU      `json:"personas"`
+
+	Tint int    `json:"-"` // which colour of the sheet
+	Mark string `json:"-"`
+}
+
+// features names what an adapter has to cope with at this bank.
+func (b Bank) features() []string {
+	list := []string{}
+	for _, f := range []struct {
+		has  bool
+		name string
+	}{
+		{b.Approach == Redirect && !b.Explicit && b.OAuth == "", "implicit"},
+		{b.Explicit && b.Approach != Embedded, "explicit"},
+		{b.Confirmation, "confirmation"},
+		{b.OAuth == OAuthPreStep, "oauth_before"},
+		{b.OAuth == OAuthIntegrated, "oauth_integrated"},
+		{b.CancelAuthorisation, "cancel_authorisation"},
+		{b.PSUIDRequired, "psu_id"},
+		{b.DebtorRequired, "debtor"},
+		{b.XML, "xml"},
+		{b.Signing != "", "signing_" + string(b.Signing)},
+		{b.Final == "ACSC", "acsc"},
+		{b.hint != "", b.hint},
+	} {
+		if f.has {
+			list = append(list, f.name)
+		}
+	}
+	return list
 }
 
 func (s *Sandbox) views() []bankView {
 	list := make([]bankView, len(s.cfg.Banks))
 	for i, b := range s.cfg.Banks {
-		list[i] = bankView{b.ID, b.Name, b.BIC, b.Holder, s.banks[b.ID].switches.get().Down, s.Personas(b.ID)}
+		sw := s.banks[b.ID].switches.get()
+		quiet := sw
+		quiet.Down = false
+		list[i] = bankView{ID: b.ID, Name: b.Name, BIC: b.BIC, Approach: b.Approach, Features: b.features(), Holder: b.Holder, Down: sw.Down,
+			Hostile: !quiet.Quiet(), Personas: s.Personas(b.ID), Tint: i, Mark: s.banks[b.ID].mark}
 	}
 	return list
 }
@@ -252,83 +294,6 @@ func decode(body []byte, dst any) error {
 }
 
 var badJSON = psd2.Invalid("", "json_invalid", "the body is not the JSON this call reads")
-
-// counter is a switch with a number, as the page shows it.
-type counter struct {
-	Name  string
-	Value int
-}
-
-func (s *Switches) numbers() []struct {
-	name string
-	at   *int
-} {
-	return []struct {
-		name string
-		at   *int
-	}{
-		{"lose_before", &s.LoseBefore},
-		{"lose_after", &s.LoseAfter},
-		{"lose_status", &s.LoseStatus},
-		{"latency_ms", &s.LatencyMillis},
-		{"retry_after_sec", &s.RetryAfterSecs},
-	}
-}
-
-// getSwitches answers with a page to a browser and with JSON to everyone else.
-func (s *Sandbox) getSwitches(c echo.Context) error {
-	b := c.Get(bankKey).(*bank)
-	if !wantsPage(c) {
-		return c.JSON(http.StatusOK, b.switches.get())
-	}
-	return s.switchesPage(c, b, http.StatusOK, "")
-}
-
-func (s *Sandbox) switchesPage(c echo.Context, b *bank, code int, p problem) error {
-	page := struct {
-		frame
-		Switches Switches
-		Counters []counter
-		Saved    bool
-	}{frame: frameOf(b), Switches: b.switches.get(), Saved: p == "" && c.QueryParam("saved") == "1"}
-	page.Problem = p
-	for _, n := range page.Switches.numbers() {
-		page.Counters = append(page.Counters, counter{n.name, *n.at})
-	}
-	return s.render(c, code, "switches", "switches_title", &page, "", "bank", b.Name)
-}
-
-// postSwitches changes the switches that are named in the JSON, or all of them
-// by the page's form.
-func (s *Sandbox) postSwitches(c echo.Context) error {
-	b := c.Get(bankKey).(*bank)
-	if strings.HasPrefix(c.Request().Header.Get("Content-Type"), "application/json") {
-		body, err := readBody(c.Request())
-		if err != nil {
-			return badJSON
-		}
-		now, ok := b.switches.update(func(sw *Switches) bool { return decode(body, sw) == nil })
-		if !ok {
-			return psd2.Invalid("", "switches_invalid", "a switch is unknown or out of range; nothing was changed")
-		}
-		return c.JSON(http.StatusOK, now)
-	}
-	_, ok := b.switches.update(func(sw *Switches) bool {
-		sw.Down = c.FormValue("down") == "true"
-		for _, n := range sw.numbers() {
-			v, err := strconv.Atoi(c.FormValue(n.name))
-			if err != nil {
-				return false
-			}
-			*n.at = v
-		}
-		return true
-	})
-	if !ok {
-		return s.switchesPage(c, b, http.StatusUnprocessableEntity, "sw_invalid")
-	}
-	return c.Redirect(http.StatusSeeOther, "/sandbox/"+b.ID+"/switches?saved=1")
-}
 
 func wantsPage(c echo.Context) bool {
 	return strings.Contains(c.Request().Header.Get("Accept"), "text/html")

@@ -51,7 +51,33 @@ func readOracle(file string) (routers.Router, error) {
 	if err := doc.Validate(context.Background(), openapi3.DisableExamplesValidation()); err != nil {
 		return nil, err
 	}
+	for path, item := range doc.Paths.Map() {
+		if strings.Contains(path, "authorisations") {
+			loosen(item.Post)
+			loosen(item.Put)
+		}
+	}
 	return gorillamux.NewRouter(doc)
+}
+
+// loosen takes the alternatives of an authorisation's steps for what they are
+// meant to be: the standard's file lists them under oneOf, though an empty
+// object is among them, so that no body matches exactly one.
+func loosen(op *openapi3.Operation) {
+	if op == nil {
+		return
+	}
+	contents := []openapi3.Content{op.RequestBody.Value.Content}
+	for _, res := range op.Responses.Map() {
+		contents = append(contents, res.Value.Content)
+	}
+	for _, content := range contents {
+		for _, media := range content {
+			if s := media.Schema.Value; s.OneOf != nil {
+				media.Schema = &openapi3.SchemaRef{Value: &openapi3.Schema{AnyOf: s.OneOf}}
+			}
+		}
+	}
 }
 
 // needOracle skips the test without the file, or fails it where it has to be there.
@@ -76,7 +102,7 @@ func (c checked) RoundTrip(r *http.Request) (*http.Response, error) {
 		c.t.Error("oracle:", err)
 	}
 	_, path, inside := strings.Cut(r.URL.Path[1:], "/")
-	if router == nil || !inside || !strings.HasPrefix(path, "v1/payments/instant-") {
+	if router == nil || !inside || !strings.HasPrefix(path, "v1/payments/") && path != "v1/funds-confirmations" || strings.HasPrefix(path, "v1/payments/sepa-") {
 		return c.next.RoundTrip(r)
 	}
 	var body []byte
@@ -110,7 +136,8 @@ func (c checked) check(router routers.Router, r *http.Request, path string, body
 		return
 	}
 	in := &openapi3filter.RequestValidationInput{Request: own, PathParams: params, Route: route,
-		Options: &openapi3filter.Options{AuthenticationFunc: openapi3filter.NoopAuthenticationFunc, IncludeResponseStatus: true}}
+		Options: &openapi3filter.Options{AuthenticationFunc: openapi3filter.NoopAuthenticationFunc, IncludeResponseStatus: true,
+			ExcludeRequestBody: r.Header.Get("Content-Type") == "application/xml"}} // which the filter cannot read
 	if res.StatusCode < 300 {
 		if err := openapi3filter.ValidateRequest(ctx, in); err != nil {
 			c.t.Errorf("the bank accepted a request that is not valid: %s %s: %v", r.Method, path, err)

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/labstack/echo/v4"
+
+	"github.com/rialto-hub/rialto/psd2"
 )
 
 // frame is what every page has; its fields are promoted into the page's data.
@@ -27,9 +29,9 @@ func frameOf(b *bank) frame {
 }
 
 // stylePath changes with the sheet, so that browsers may keep it for ever.
-func stylePath(b Bank) string {
-	sum := sha256.Sum256(styleOf(b))
-	return "/" + b.ID + "/style.css?v=" + hex.EncodeToString(sum[:4])
+func stylePath(id string, css []byte) string {
+	sum := sha256.Sum256(css)
+	return "/" + id + "/style.css?v=" + hex.EncodeToString(sum[:4])
 }
 
 // payerPage is the data of the login and confirm pages.
@@ -59,6 +61,7 @@ func (s *Sandbox) payerRoutes(e *echo.Echo) {
 	g.POST("/pay/:token/login", s.postLogin)
 	g.POST("/pay/:token/confirm", s.postConfirm)
 	g.GET("/phone/:user", s.showPhone)
+	g.POST("/phone/:user/:auth", s.postPhone)
 	e.GET("/:bank/style.css", s.style)
 }
 
@@ -75,6 +78,9 @@ func (s *Sandbox) payerPages(next echo.HandlerFunc) echo.HandlerFunc {
 			return s.message(c, http.StatusServiceUnavailable, "down_title", "down_lead", "")
 		}
 		err := next(c)
+		if psd2.CodeOf(err) == psd2.CodeNotFound {
+			return s.message(c, http.StatusNotFound, "gone_title", "gone_lead", "")
+		}
 		if isNoRows(err) {
 			return s.message(c, http.StatusNotFound, "unknown_title", "unknown_lead", "")
 		}
@@ -95,27 +101,35 @@ func (s *Sandbox) showOrder(c echo.Context) error {
 
 // showStep renders the page of the order's present step.
 func (s *Sandbox) showStep(c echo.Context, b *bank, o order, p problem, user string) error {
-	if o.Status != received {
-		return s.showClosed(c, o)
+	if !o.waits() {
+		return s.showClosed(c, b, o)
 	}
 	page := payerPage{frame: frameOf(b), Base: "/" + b.ID + "/pay/" + c.Param("token"), User: user, Order: o}
 	page.Problem = p
-	code := http.StatusOK
-	if p != "" {
-		code = http.StatusUnprocessableEntity
+	code, login, check := statusOf(p), "login_title", "confirm_title"
+	if o.Cancelling {
+		login, check = "login_cancel_title", "cancel_title"
 	}
 	if !o.holds(session(c)) {
-		return s.render(c, code, "login", "login_title", &page, formTargets(o))
+		return s.render(c, code, "login", login, &page, formTargets(o))
 	}
 	if err := s.file.sel(c.Request().Context(), &page.Accounts, accountsQuery, b.ID, o.SessionUser); err != nil {
 		return err
 	}
 	page.Accounts = usable(page.Accounts, o.DebtorAsked)
-	if len(page.Accounts) == 0 && p == "" {
+	if len(page.Accounts) == 0 && p == "" && !o.Cancelling {
 		page.Problem = noAccount
 	}
 	page.Phone = "/" + b.ID + "/phone/" + url.PathEscape(o.SessionUser)
-	return s.render(c, code, "confirm", "confirm_title", &page, formTargets(o))
+	return s.render(c, code, "confirm", check, &page, formTargets(o))
+}
+
+// statusOf is the HTTP status of a form that is shown again.
+func statusOf(p problem) int {
+	if p != "" {
+		return http.StatusUnprocessableEntity
+	}
+	return http.StatusOK
 }
 
 // usable are the accounts the order may be paid from.
@@ -131,15 +145,64 @@ func usable(list []account, asked string) []account {
 	return nil
 }
 
-func (s *Sandbox) showClosed(c echo.Context, o order) error {
+func (s *Sandbox) showClosed(c echo.Context, b *bank, o order) error {
 	lead := "closed_paid"
-	switch o.Status {
-	case rejected, cancelled:
+	switch {
+	case o.Status == rejected || o.Status == cancelled:
 		lead = "closed_not_paid"
-	case inProcess:
+	case o.Status == inProcess:
 		lead = "closed_pending"
+	case o.Status == received: // unconfirmed, or a cancellation that was not wanted
+		lead = "closed_open"
 	}
-	return s.message(c, http.StatusOK, "closed_title", lead, o.back())
+	back, err := s.leave(c, b, o)
+	if err != nil {
+		return err
+	}
+	return s.message(c, http.StatusOK, "closed_title", lead, back)
+}
+
+// leave is where the payer goes from here, with what he has to bring there.
+func (s *Sandbox) leave(c echo.Context, b *bank, o order) (string, error) {
+	switch {
+	case o.GrantID != "" && !o.Cancelling:
+		return s.granted(c, b, o)
+	case o.SCAStatus == scaUnconfirmed:
+		return s.confirmation(b, o)
+	}
+	return o.back(), nil
+}
+
+// confirmation makes the code that the payer brings back, in place of an
+// earlier one.
+func (s *Sandbox) confirmation(b *bank, o order) (string, error) {
+	code := s.token()
+	_, err := s.change(b, s.byID(o.ID, false), func(_ *tx, o *order) error {
+		if o.SCAStatus == scaUnconfirmed {
+			o.ConfirmHash = hash(code)
+		}
+		return nil
+	})
+	if err != nil {
+		return "", err
+	}
+	u, err := url.Parse(o.RedirectURI)
+	if err != nil {
+		return "", err
+	}
+	q := u.Query()
+	q.Set("confirmationCode", code)
+	u.RawQuery = q.Encode()
+	return u.String(), nil
+}
+
+// goBack sends the payer away.
+func (s *Sandbox) goBack(c echo.Context, b *bank, o order) error {
+	to, err := s.leave(c, b, o)
+	if err != nil {
+		return err
+	}
+	return c.Redirect(http.StatusSeeOther, to)
 }
 
 func (s *Sandbox) postLogin(c echo.Context) error {
@@ -149,8 +212,8 @@ func (s *Sandbox) postLogin(c echo.Context) error {
 	switch {
 	case err != nil:
 		return err
-	case p != "" && o.Status != received: // the last try
-		return c.Redirect(http.StatusSeeOther, o.back())
+	case !o.waits(): // the last try, or it was over before
+		return s.goBack(c, b, o)
 	case p != "":
 		return s.showStep(c, b, o, p, user)
 	}
@@ -171,20 +234,20 @@ func (s *Sandbox) postConfirm(c echo.Context) error {
 		err error
 	)
 	switch c.FormValue("action") {
-	case "pay":
+	case "pay", "cancel":
 		o, p, err = s.confirm(b, token, session(c), c.FormValue("account"), strings.TrimSpace(c.FormValue("code")))
-	case "decline":
-		o, err = s.decline(b, token)
+	case "decline", "keep":
+		o, err = s.decline(b, s.byPage(token))
 	default:
 		return echo.ErrBadRequest
 	}
 	if err != nil {
 		return err
 	}
-	if o.Status == received {
+	if o.waits() {
 		return s.showStep(c, b, o, p, "")
 	}
-	return c.Redirect(http.StatusSeeOther, o.back())
+	return s.goBack(c, b, o)
 }
 
 func session(c echo.Context) string {
@@ -193,29 +256,6 @@ func session(c echo.Context) string {
 		return ""
 	}
 	return cookie.Value
-}
-
-// showPhone is the customer's authenticator.
-func (s *Sandbox) showPhone(c echo.Context) error {
-	b := c.Get(bankKey).(*bank)
-	var psu psuRow
-	if err := s.file.get(c.Request().Context(), &psu, psuQuery, b.ID, c.Param("user")); err != nil {
-		return err
-	}
-	now := s.now().Unix()
-	code, err := psu.code(now / totpPeriod)
-	if err != nil {
-		return err
-	}
-	left := int(totpPeriod - now%totpPeriod)
-	page := struct {
-		frame
-		Code string
-		Used bool
-		Left int
-	}{frame: frameOf(b), Code: code, Used: psu.LastStep >= now/totpPeriod, Left: left}
-	page.Refresh = min(left, 5)
-	return s.render(c, http.StatusOK, "phone", "phone_title", &page, "", "user", c.Param("user"))
 }
 
 func (s *Sandbox) style(c echo.Context) error {

@@ -1,14 +1,18 @@
 package sandbox
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/x509"
 	"encoding/hex"
 	"io"
 	"log/slog"
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/rialto-hub/rialto/psd2"
 )
 
 // Options are what a sandbox takes from its surroundings; zero fields mean the
@@ -27,8 +31,11 @@ type Sandbox struct {
 	banks   map[string]*bank
 	file    *file
 	pages   *pages
+	h2hs    h2hState
+	vops    vopBoard
 	handler http.Handler
 	wake    chan struct{}
+	client  *http.Client // tells TPPs news
 
 	randomMu sync.Mutex
 	random   io.Reader
@@ -41,6 +48,7 @@ type bank struct {
 	style    string // its address
 	mark     string // the logo: the first letter
 	switches *switchboard
+	roots    *x509.CertPool // of those who may sign, where requests are signed
 }
 
 // Open opens or creates the file, brings the personas in, and is ready to
@@ -50,7 +58,7 @@ func Open(cfg Config, opt Options) (*Sandbox, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Sandbox{cfg: cfg, now: opt.Now, random: opt.Random, log: opt.Log, banks: map[string]*bank{}, wake: make(chan struct{}, 1)}
+	s := &Sandbox{cfg: cfg, now: opt.Now, random: opt.Random, log: opt.Log, banks: map[string]*bank{}, wake: make(chan struct{}, 1), client: newClient()}
 	if s.now == nil {
 		s.now = time.Now
 	}
@@ -61,7 +69,12 @@ func Open(cfg Config, opt Options) (*Sandbox, error) {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	for _, b := range cfg.Banks {
-		s.banks[b.ID] = &bank{Bank: b, css: styleOf(b), style: stylePath(b), mark: string([]rune(b.Name)[:1]), switches: newSwitchboard(b)}
+		css := styleOf(b, cfg.Banks)
+		roots, err := readRoots(b)
+		if err != nil {
+			return nil, err
+		}
+		s.banks[b.ID] = &bank{Bank: b, css: css, style: stylePath(b.ID, css), mark: string([]rune(b.Name)[:1]), switches: newSwitchboard(b), roots: roots}
 	}
 	if s.pages, err = parsePages(); err != nil {
 		return nil, err
@@ -108,9 +121,24 @@ func (s *Sandbox) nudge() {
 	}
 }
 
-// Step executes the late orders that are due, a bounded number of them, and
-// says when the next one is; the zero time means none waits.
-func (s *Sandbox) Step(_ context.Context, now time.Time) (next time.Time, err error) {
+// Step executes the late orders that are due and tells TPPs news of theirs, a
+// bounded number of each, and says when the next is; the zero time means none
+// waits.
+func (s *Sandbox) Step(ctx context.Context, now time.Time) (next time.Time, err error) {
+	if next, err = s.executeDue(now); err != nil {
+		return next, err
+	}
+	if next, err = s.stepH2H(now, next); err != nil {
+		return next, err
+	}
+	told, err := s.deliver(ctx, now)
+	if next.IsZero() || !told.IsZero() && told.Before(next) {
+		next = told
+	}
+	return next, err
+}
+
+func (s *Sandbox) executeDue(now time.Time) (next time.Time, err error) {
 	err = s.file.do(func(t *tx) error {
 		next = time.Time{}
 		var due []order
@@ -147,7 +175,7 @@ func (s *Sandbox) execute(t *tx, o *order, now time.Time) error {
 		return t.saveOrder(o)
 	}
 	o.Status = b.Final
-	if err := book(t, o, b.Holder, now); err != nil {
+	if err := s.book(t, o, b, now); err != nil {
 		return err
 	}
 	return t.saveOrder(o)
@@ -164,6 +192,9 @@ func (s *Sandbox) bytes(n int) []byte {
 	}
 	return b
 }
+
+// uuid draws an id for a resource or a call.
+func (s *Sandbox) uuid() string { return psd2.NewUUID(s.now(), bytes.NewReader(s.bytes(10))) }
 
 // token draws 128 bits as 32 small hexadecimal digits, which fit into paths,
 // cookies and user names.

@@ -45,14 +45,68 @@ CREATE TABLE IF NOT EXISTS orders (
     session_hash   TEXT   NOT NULL DEFAULT '',
     session_user   TEXT   NOT NULL DEFAULT '',
     tries          BIGINT NOT NULL DEFAULT 0,  -- wrong passwords and codes
+    method         TEXT   NOT NULL DEFAULT '', -- of authentication, once chosen
+    code           TEXT   NOT NULL DEFAULT '', -- sent to the customer's phone for this order alone
     mute_left      BIGINT NOT NULL DEFAULT 0,  -- questions to leave unanswered
     redirect_uri   TEXT   NOT NULL,
     nok_uri        TEXT   NOT NULL,
     created_at     BIGINT NOT NULL,
     expires_at     BIGINT NOT NULL,
-    execute_at     BIGINT NOT NULL DEFAULT 0   -- of a late one
+    execute_at     BIGINT NOT NULL DEFAULT 0,  -- of a late one
+    confirm_hash   TEXT   NOT NULL DEFAULT '', -- of the confirmation code that the payer brings back
+    grant_id       TEXT   NOT NULL DEFAULT '', -- the OAuth grant under which it is confirmed
+    notify_uri     TEXT   NOT NULL DEFAULT ''
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS orders_late ON orders (execute_at) WHERE status = 'ACSP';
+
+CREATE INDEX IF NOT EXISTS orders_asking ON orders (bank, session_user) WHERE sca_status IN ('started', 'scaMethodSelected');
+
+-- The authorisation of a cancellation; the payment's own is part of its order.
+CREATE TABLE IF NOT EXISTS cancellations (
+    order_id       TEXT   NOT NULL PRIMARY KEY,
+    sca_id         TEXT   NOT NULL,
+    sca_status     TEXT   NOT NULL,
+    page_hash      TEXT   NOT NULL UNIQUE,
+    session_hash   TEXT   NOT NULL,
+    session_user   TEXT   NOT NULL,
+    tries          BIGINT NOT NULL,
+    method         TEXT   NOT NULL,
+    code           TEXT   NOT NULL,
+    redirect_uri   TEXT   NOT NULL,
+    nok_uri        TEXT   NOT NULL
+) WITHOUT ROWID;
+
+-- An OAuth grant: asked for, allowed with a code that is good once, exchanged for a token.
+CREATE TABLE IF NOT EXISTS grants (
+    id            TEXT   NOT NULL PRIMARY KEY,
+    bank          TEXT   NOT NULL,
+    client_id     TEXT   NOT NULL,
+    redirect_uri  TEXT   NOT NULL,
+    state         TEXT   NOT NULL,
+    challenge     TEXT   NOT NULL,             -- PKCE, S256
+    scope         TEXT   NOT NULL,
+    page_hash     TEXT   NOT NULL UNIQUE,
+    tries         BIGINT NOT NULL DEFAULT 0,
+    username      TEXT   NOT NULL DEFAULT '',
+    code_hash     TEXT   NOT NULL DEFAULT '',
+    code_until    BIGINT NOT NULL DEFAULT 0,
+    code_used     BIGINT NOT NULL DEFAULT 0,
+    token_hash    TEXT   NOT NULL DEFAULT '',
+    token_until   BIGINT NOT NULL DEFAULT 0,
+    refresh_hash  TEXT   NOT NULL DEFAULT ''
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX IF NOT EXISTS grants_code ON grants (code_hash) WHERE code_hash <> '';
+CREATE UNIQUE INDEX IF NOT EXISTS grants_token ON grants (token_hash) WHERE token_hash <> '';
+CREATE UNIQUE INDEX IF NOT EXISTS grants_refresh ON grants (refresh_hash) WHERE refresh_hash <> '';
+
+-- News of orders for the TPPs that want them.
+CREATE TABLE IF NOT EXISTS notices (
+    position INTEGER PRIMARY KEY,
+    uri      TEXT   NOT NULL,
+    body     TEXT   NOT NULL,
+    due_at   BIGINT NOT NULL,
+    tries    BIGINT NOT NULL DEFAULT 0
+);
 
 -- A transfer is money that moved. UNIQUE (order_id): an order executes once.
 CREATE TABLE IF NOT EXISTS transfers (

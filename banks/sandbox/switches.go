@@ -3,6 +3,7 @@ package sandbox
 import (
 	"context"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -14,9 +15,57 @@ type Switches struct {
 	LoseBefore     int  `json:"lose_before"`     // next initiations: connection cut, nothing stored
 	LoseAfter      int  `json:"lose_after"`      // next initiations: stored, then the connection is cut
 	LoseStatus     int  `json:"lose_status"`     // next questions about an order: connection cut
+	LoseStep       int  `json:"lose_step"`       // next steps of an authorisation: done, then the connection is cut
 	LatencyMillis  int  `json:"latency_ms"`      // before every answer of the PIS interface
-	RetryAfterSecs int  `json:"retry_after_sec"` // with Down
+	RetryAfterSecs int  `json:"retry_after_sec"` // with Down and the busy answers
+
+	// What initiations and questions are answered with instead; "" is the truth.
+	InitiationAnswer Answer `json:"initiation_answer"`
+	StatusAnswer     Answer `json:"status_answer"`
+	// Redirect is where the payer is sent instead; "" is the bank's own page.
+	Redirect RedirectFault `json:"redirect"`
+
+	ChangedAmount    bool `json:"changed_amount"`    // new orders are taken for one euro more
+	ChangedPayee     bool `json:"changed_payee"`     // new orders are taken for another payee
+	StatusBack       bool `json:"status_back"`       // every second answer says RCVD again
+	UnknownCodes     bool `json:"unknown_codes"`     // transactionStatus and scaStatus that no standard has
+	DuplicateBooking bool `json:"duplicate_booking"` // the payer is debited twice
+	BadCertificate   bool `json:"bad_certificate"`   // TLS: a certificate nobody trusts; for all banks of the sandbox
 }
+
+// Answer is what a bank may say instead of the truth. All but AnswerBusy and
+// AnswerGone come after the request has been carried out.
+type Answer string
+
+// Answers.
+const (
+	AnswerTrue      Answer = ""
+	AnswerBusy      Answer = "429"       // with Retry-After, nothing done
+	AnswerGone      Answer = "503"       // with Retry-After, nothing done
+	AnswerError     Answer = "500"       // a page of a proxy
+	AnswerHTML      Answer = "html"      // a maintenance page with status 200 or 201
+	AnswerHuge      Answer = "huge"      // 50 MB
+	AnswerDrip      Answer = "drip"      // a byte now and then, without end
+	AnswerGarbage   Answer = "garbage"   // no JSON
+	AnswerMoved     Answer = "moved"     // 307 to another host
+	AnswerSignature Answer = "signature" // 401 SIGNATURE_INVALID, nothing done
+)
+
+var answers = []Answer{AnswerTrue, AnswerBusy, AnswerGone, AnswerError, AnswerHTML, AnswerHuge, AnswerDrip, AnswerGarbage, AnswerMoved, AnswerSignature}
+
+// RedirectFault is where a bank may send its customer.
+type RedirectFault string
+
+// Redirect faults.
+const (
+	RedirectTrue       RedirectFault = ""
+	RedirectOtherHost  RedirectFault = "other_host"
+	RedirectJavaScript RedirectFault = "javascript"
+	RedirectData       RedirectFault = "data"
+	RedirectUserinfo   RedirectFault = "userinfo" // the bank's host as a user name
+)
+
+var redirects = []RedirectFault{RedirectTrue, RedirectOtherHost, RedirectJavaScript, RedirectData, RedirectUserinfo}
 
 // limit of what a switch may be set to.
 const (
@@ -25,21 +74,32 @@ const (
 )
 
 func (s Switches) valid() bool {
-	return within(s.LoseBefore, maxCounter) && within(s.LoseAfter, maxCounter) && within(s.LoseStatus, maxCounter) &&
-		within(s.LatencyMillis, maxLatencyMillis) && within(s.RetryAfterSecs, 86_400)
+	return within(s.LoseBefore, maxCounter) && within(s.LoseAfter, maxCounter) && within(s.LoseStatus, maxCounter) && within(s.LoseStep, maxCounter) &&
+		within(s.LatencyMillis, maxLatencyMillis) && within(s.RetryAfterSecs, 86_400) &&
+		slices.Contains(answers, s.InitiationAnswer) && slices.Contains(answers, s.StatusAnswer) && slices.Contains(redirects, s.Redirect)
+}
+
+// Quiet reports whether the bank behaves.
+func (s Switches) Quiet() bool {
+	s.RetryAfterSecs = 0
+	return s == Switches{}
 }
 
 func within(n, limit int) bool { return n >= 0 && n <= limit }
 
 // switchboard holds a bank's switches.
 type switchboard struct {
-	mu sync.Mutex
-	s  Switches
+	mu    sync.Mutex
+	s     Switches
+	asked int // questions answered while StatusBack is on
 }
 
 func newSwitchboard(b Bank) *switchboard {
-	return &switchboard{s: Switches{Down: b.Down, RetryAfterSecs: 30}}
+	return &switchboard{s: quietSwitches(b)}
 }
+
+// quietSwitches are those that a bank begins with.
+func quietSwitches(b Bank) Switches { return Switches{Down: b.Down, RetryAfterSecs: 30} }
 
 func (b *switchboard) get() Switches {
 	b.mu.Lock()
@@ -74,6 +134,7 @@ func (b *switchboard) take(counter func(*Switches) *int) bool {
 func loseBefore(s *Switches) *int { return &s.LoseBefore }
 func loseAfter(s *Switches) *int  { return &s.LoseAfter }
 func loseStatus(s *Switches) *int { return &s.LoseStatus }
+func loseStep(s *Switches) *int   { return &s.LoseStep }
 
 // pause waits for the bank's latency, or until the caller is gone.
 func pause(ctx context.Context, ms int) {

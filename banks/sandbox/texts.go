@@ -20,8 +20,15 @@ var assets embed.FS
 //go:embed bank.css
 var sheet string
 
-// styleOf is a bank's style sheet.
-func styleOf(b Bank) []byte { return []byte(":root { --bank: " + b.Colour + "; }\n" + sheet) }
+// styleOf is a bank's style sheet. It knows the colours of the others too, for
+// the pages that list them.
+func styleOf(b Bank, all []Bank) []byte {
+	out := []byte(":root { --bank: " + b.Colour + "; }\n" + sheet)
+	for i, other := range all {
+		out = fmt.Appendf(out, ".bank-%d { --bank: %s; }\n", i, other.Colour)
+	}
+	return out
+}
 
 // locales in the order of the matcher; the first is the default.
 var (

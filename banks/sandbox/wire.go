@@ -53,8 +53,40 @@ type links map[string]link
 type initiated struct {
 	TransactionStatus string `json:"transactionStatus"`
 	PaymentID         string `json:"paymentId"`
-	SCAStatus         string `json:"scaStatus"`
+	SCAStatus         string `json:"scaStatus,omitempty"`
+	Message           string `json:"psuMessage,omitempty"`
 	Links             links  `json:"_links"`
+}
+
+// cancellation is paymentInitiationCancelResponse-202.
+type cancellation struct {
+	TransactionStatus string `json:"transactionStatus"`
+	Links             links  `json:"_links"`
+}
+
+// scaProcess is startScaprocessResponse, and without its id the answers to the
+// steps of an authorisation.
+type scaProcess struct {
+	SCAStatus string                 `json:"scaStatus"`
+	ID        string                 `json:"authorisationId,omitempty"`
+	Methods   []authenticationObject `json:"scaMethods,omitempty"`
+	Chosen    *authenticationObject  `json:"chosenScaMethod,omitempty"`
+	Challenge *challengeData         `json:"challengeData,omitempty"`
+	Message   string                 `json:"psuMessage,omitempty"`
+	Links     links                  `json:"_links"`
+}
+
+type authenticationObject struct {
+	Type string `json:"authenticationType"`
+	ID   string `json:"authenticationMethodId"`
+	Name string `json:"name"`
+}
+
+type challengeData struct {
+	Image      string `json:"image,omitempty"` // base64 of a PNG
+	MaxLength  int    `json:"otpMaxLength"`
+	Format     string `json:"otpFormat"`
+	Additional string `json:"additionalInformation"`
 }
 
 type owner struct {
@@ -107,6 +139,7 @@ var reasonTexts = map[string]string{
 	reasonDeclined:    "declined by the payer",
 	reasonLapsed:      "not authorised in time",
 	reasonCredentials: "too many wrong credentials",
+	reasonNoAccount:   "the customer has no such account",
 }
 
 var (
@@ -134,32 +167,49 @@ func accepts(values []string) bool {
 }
 
 // readOrder reads and checks an initiation, headers first.
-func readOrder(r *http.Request) (*order, error) {
-	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/json" {
-		return nil, xs2aError(http.StatusUnsupportedMediaType, "FORMAT_ERROR", "Content-Type", "this bank reads application/json")
+func readOrder(r *http.Request, b *bank, product string) (*order, error) {
+	h := r.Header
+	wanted := "application/json"
+	if product == productXML {
+		wanted = "application/xml"
 	}
-	if _, err := netip.ParseAddr(r.Header.Get("PSU-IP-Address")); err != nil {
+	if t, _, err := mime.ParseMediaType(h.Get("Content-Type")); err != nil || t != wanted {
+		return nil, xs2aError(http.StatusUnsupportedMediaType, "FORMAT_ERROR", "Content-Type", "this product is ordered in "+wanted)
+	}
+	if _, err := netip.ParseAddr(h.Get("PSU-IP-Address")); err != nil {
 		return nil, formatError("PSU-IP-Address", "the payer's IP address is missing or malformed")
 	}
-	o := &order{RedirectURI: r.Header.Get("TPP-Redirect-URI"), NokURI: r.Header.Get("TPP-Nok-Redirect-URI")}
-	if o.NokURI == "" {
-		o.NokURI = o.RedirectURI
-	}
-	if !isRedirectURI(o.RedirectURI) {
+	o := &order{Product: product, NotifyURI: h.Get("TPP-Notification-URI")}
+	o.RedirectURI, o.NokURI = h.Get("TPP-Redirect-URI"), firstOf(h.Get("TPP-Nok-Redirect-URI"), h.Get("TPP-Redirect-URI"))
+	if !isRedirectURI(o.RedirectURI) && (b.Approach == Redirect || o.RedirectURI != "") {
 		return nil, formatError("TPP-Redirect-URI", "TPP-Redirect-URI is mandatory and must be an absolute https URI")
 	}
-	if !isRedirectURI(o.NokURI) {
+	if !isRedirectURI(o.NokURI) && o.NokURI != "" {
 		return nil, formatError("TPP-Nok-Redirect-URI", "TPP-Nok-Redirect-URI must be an absolute https URI")
+	}
+	if o.NotifyURI != "" && !isRedirectURI(o.NotifyURI) {
+		return nil, formatError("TPP-Notification-URI", "TPP-Notification-URI must be an absolute https URI")
+	}
+	if b.PSUIDRequired && h.Get("PSU-ID") == "" {
+		return nil, formatError("PSU-ID", "this bank wants to know which customer pays (PSU-ID)")
 	}
 	body, err := readBody(r)
 	if err != nil {
 		return nil, err
 	}
-	var p payment
-	if err := json.Unmarshal(body, &p); err != nil {
-		return nil, formatError(pathOf(err), "the body is not the JSON of a single payment")
+	if product == productXML {
+		err = o.takeXML(body)
+	} else {
+		var p payment
+		if err := json.Unmarshal(body, &p); err != nil {
+			return nil, formatError(pathOf(err), "the body is not the JSON of a single payment")
+		}
+		err = o.take(&p)
 	}
-	return o, o.take(&p)
+	if err == nil && b.DebtorRequired && o.DebtorAsked == "" {
+		err = formatError("debtorAccount/iban", "this bank wants to know from which account is paid")
+	}
+	return o, err
 }
 
 // pathOf is the JSON pointer a decoding error names, if it does.

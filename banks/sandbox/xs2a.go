@@ -1,12 +1,12 @@
 package sandbox
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"net/http"
 	"strconv"
 
+	"github.com/go-json-experiment/json"
 	"github.com/labstack/echo/v4"
 
 	"github.com/rialto-hub/rialto/psd2"
@@ -14,6 +14,7 @@ import (
 
 const (
 	product     = "instant-sepa-credit-transfers"
+	productXML  = "pain.001-" + product
 	maxBody     = 64 << 10
 	bankKey     = "bank"
 	requestIDHd = "X-Request-ID"
@@ -26,8 +27,8 @@ func (s *Sandbox) xs2aRoutes(e *echo.Echo) {
 	g.GET("/:service/:product/:id", s.paymentInfo)
 	g.DELETE("/:service/:product/:id", s.cancelPayment)
 	g.GET("/:service/:product/:id/status", s.paymentStatus)
-	g.GET("/:service/:product/:id/authorisations", s.authorisations)
-	g.GET("/:service/:product/:id/authorisations/:auth", s.authorisation)
+	s.authorisationRoutes(g)
+	g.POST("/funds-confirmations", s.fundsConfirmation)
 	g.Any("/*", func(echo.Context) error {
 		return xs2aError(http.StatusNotFound, "RESOURCE_UNKNOWN", "", "no such resource")
 	})
@@ -39,7 +40,7 @@ func (s *Sandbox) xs2a(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		id := c.Request().Header.Get(requestIDHd)
 		if !isUUID(id) {
-			c.Response().Header().Set(requestIDHd, psd2.NewUUID(s.now(), bytes.NewReader(s.bytes(10))))
+			c.Response().Header().Set(requestIDHd, s.uuid())
 		} else {
 			c.Response().Header().Set(requestIDHd, id)
 		}
@@ -54,7 +55,13 @@ func (s *Sandbox) xs2a(next echo.HandlerFunc) echo.HandlerFunc {
 			c.Response().Header().Set("Retry-After", strconv.Itoa(sw.RetryAfterSecs))
 			return c.NoContent(http.StatusServiceUnavailable)
 		}
-		if err := checkCall(c, id); err != nil {
+		if err := checkCall(c, b, id); err != nil {
+			return s.answerError(c, err)
+		}
+		if err := s.checkSignature(c.Request(), b); err != nil {
+			return s.answerError(c, err)
+		}
+		if err := s.checkToken(c, b); err != nil {
 			return s.answerError(c, err)
 		}
 		if err := next(c); err != nil {
@@ -65,7 +72,7 @@ func (s *Sandbox) xs2a(next echo.HandlerFunc) echo.HandlerFunc {
 }
 
 // checkCall checks what all calls have in common.
-func checkCall(c echo.Context, requestID string) error {
+func checkCall(c echo.Context, b *bank, requestID string) error {
 	switch {
 	case !isUUID(requestID):
 		return xs2aError(http.StatusBadRequest, "FORMAT_ERROR", requestIDHd, "X-Request-ID must be a UUID")
@@ -79,8 +86,8 @@ func checkCall(c echo.Context, requestID string) error {
 	default:
 		return xs2aError(http.StatusNotFound, "RESOURCE_UNKNOWN", "", "no such resource")
 	}
-	if p := c.Param("product"); p != "" && p != product {
-		return xs2aError(http.StatusNotFound, "PRODUCT_UNKNOWN", "", "this bank offers "+product+" only")
+	if p := c.Param("product"); p != "" && p != product && (p != productXML || !b.XML) {
+		return xs2aError(http.StatusNotFound, "PRODUCT_UNKNOWN", "", "this bank does not offer this product")
 	}
 	return nil
 }
@@ -88,8 +95,11 @@ func checkCall(c echo.Context, requestID string) error {
 // initiate stores a new order, every time it is called.
 func (s *Sandbox) initiate(c echo.Context) error {
 	b := c.Get(bankKey).(*bank)
-	o, err := readOrder(c.Request())
+	o, err := readOrder(c.Request(), b, c.Param("product"))
 	if err != nil {
+		return err
+	}
+	if done, err := b.switches.refuse(c, b.switches.get().InitiationAnswer); done {
 		return err
 	}
 	if b.switches.take(loseBefore) {
@@ -97,10 +107,13 @@ func (s *Sandbox) initiate(c echo.Context) error {
 		return nil
 	}
 	now, page := s.now(), s.token()
-	o.ID = psd2.NewUUID(now, bytes.NewReader(s.bytes(10)))
-	o.SCAID = psd2.NewUUID(now, bytes.NewReader(s.bytes(10)))
-	o.Bank, o.Product, o.Status, o.SCAStatus, o.PageHash = b.ID, product, received, scaReceived, hash(page)
+	o.ID = s.uuid()
+	o.Bank, o.Status, o.PageHash = b.ID, received, hash(page)
 	o.CreatedAt, o.ExpiresAt = now.UnixMicro(), now.Add(b.RedirectLife).UnixMicro()
+	if err := s.begin(c, b, o); err != nil {
+		return err
+	}
+	b.switches.distort(o)
 	if err := s.insertOrder(o); err != nil {
 		return err
 	}
@@ -108,27 +121,75 @@ func (s *Sandbox) initiate(c echo.Context) error {
 		cut(c.Response())
 		return nil
 	}
-	self := orderPath(o)
+	if done, err := b.switches.answerInitiation(c); done {
+		return err
+	}
+	answer := initiated{TransactionStatus: o.Status, PaymentID: o.ID, SCAStatus: o.SCAStatus, Links: s.initiationLinks(c, b, o, page)}
+	if o.SCAStatus == scaStarted {
+		answer.Message = s.say(c, "open_app", "bank", b.Name)
+	}
 	h := c.Response().Header()
-	h.Set("Location", self)
-	h.Set("ASPSP-SCA-Approach", "REDIRECT")
-	return c.JSON(http.StatusCreated, initiated{
-		TransactionStatus: o.Status,
-		PaymentID:         o.ID,
-		SCAStatus:         o.SCAStatus,
-		Links: links{
-			"scaRedirect": {s.origin(c.Request()) + "/" + b.ID + "/pay/" + page},
-			"self":        {self},
-			"status":      {self + "/status"},
-			"scaStatus":   {self + "/authorisations/" + o.SCAID},
-		},
+	h.Set("Location", orderPath(o))
+	h.Set("ASPSP-SCA-Approach", approachHeader(b))
+	if o.NotifyURI != "" {
+		h.Set("ASPSP-Notification-Support", "true")
+		h.Set("ASPSP-Notification-Content", "status=LAST")
+	}
+	return c.JSON(http.StatusCreated, answer)
+}
+
+// begin starts the authorisation with the order, where the bank does that
+// (implicit start).
+func (s *Sandbox) begin(c echo.Context, b *bank, o *order) error {
+	user := c.Request().Header.Get("PSU-ID")
+	if b.Explicit || b.Approach == Decoupled && user == "" {
+		if user != "" && psd2.CheckText("PSU-ID", user, 70) == nil {
+			o.SessionUser = user
+		}
+		return nil
+	}
+	o.SCAID, o.SCAStatus = s.uuid(), scaReceived
+	if b.Approach == Redirect {
+		return nil
+	}
+	var refused error
+	err := s.file.do(func(t *tx) (err error) {
+		refused, err = s.identify(t, b, o, user)
+		return err
 	})
+	return errors.Join(err, refused)
+}
+
+// initiationLinks say what is wanted next of a new order.
+func (s *Sandbox) initiationLinks(c echo.Context, b *bank, o *order, page string) links {
+	self := orderPath(o)
+	l := links{"self": {self}, "status": {self + "/status"}}
+	if o.SCAID != "" {
+		l["scaStatus"] = link{self + "/authorisations/" + o.SCAID}
+		if b.Approach == Redirect {
+			s.redirectLinks(c, b, o, page, l)
+		}
+		return l
+	}
+	start := link{self + "/authorisations"}
+	switch {
+	case b.Approach == Decoupled || b.Approach == Embedded && o.SessionUser == "":
+		l["startAuthorisationWithPsuIdentification"] = start
+		if b.Approach == Embedded {
+			l["startAuthorisationWithPsuAuthentication"] = start
+		}
+	case b.Approach == Embedded:
+		l["startAuthorisationWithPsuAuthentication"] = start
+	default:
+		l["startAuthorisation"] = start
+	}
+	return l
 }
 
 // paymentInfo answers with the order and, once the payer has confirmed, with
 // the account he chose and, where the bank says so, its holder.
 func (s *Sandbox) paymentInfo(c echo.Context) error {
-	b, o, err := s.asked(c)
+	b, o, err := s.asked(c, false)
 	if err != nil || o == nil {
 		return err
 	}
@@ -147,7 +208,7 @@ func (s *Sandbox) paymentInfo(c echo.Context) error {
 }
 
 func (s *Sandbox) paymentStatus(c echo.Context) error {
-	b, o, err := s.asked(c)
+	b, o, err := s.asked(c, false)
 	if err != nil || o == nil {
 		return err
 	}
@@ -158,29 +219,20 @@ func (s *Sandbox) paymentStatus(c echo.Context) error {
 	return c.JSON(http.StatusOK, answer)
 }
 
-func (s *Sandbox) authorisations(c echo.Context) error {
-	_, o, err := s.asked(c)
-	if err != nil || o == nil {
-		return err
-	}
-	return c.JSON(http.StatusOK, map[string][]string{"authorisationIds": {o.SCAID}})
-}
-
-func (s *Sandbox) authorisation(c echo.Context) error {
-	_, o, err := s.asked(c)
-	if err != nil || o == nil {
-		return err
-	}
-	if c.Param("auth") != o.SCAID {
-		return xs2aError(http.StatusNotFound, "RESOURCE_UNKNOWN", "", "no such authorisation")
-	}
-	return c.JSON(http.StatusOK, map[string]string{"scaStatus": o.SCAStatus})
-}
-
 // cancelPayment ends an order before the payer has confirmed it; afterwards an
-// instant payment cannot be cancelled.
+// instant payment cannot be cancelled. Where the payer has to authorise that,
+// the order stands until he has.
 func (s *Sandbox) cancelPayment(c echo.Context) error {
 	b := c.Get(bankKey).(*bank)
+	if b.CancelAuthorisation {
+		o, err := s.order(c.Request().Context(), b.ID, c.Param("id"))
+		if err == nil && o.Status == received && o.SCAID != "" {
+			return c.JSON(http.StatusAccepted, cancellation{o.Status, links{"startAuthorisation": {orderPath(&o) + "/cancellation-authorisations"}}})
+		}
+		if err != nil && !isNoRows(err) {
+			return err
+		}
+	}
 	ok, err := s.cancel(b.ID, c.Param("id"))
 	switch {
 	case isNoRows(err):
@@ -195,9 +247,9 @@ func (s *Sandbox) cancelPayment(c echo.Context) error {
 
 // asked loads the order a question is about. A nil order without an error
 // means that the answer is lost: the connection is gone already.
-func (s *Sandbox) asked(c echo.Context) (*bank, *order, error) {
+func (s *Sandbox) asked(c echo.Context, cancelling bool) (*bank, *order, error) {
 	b := c.Get(bankKey).(*bank)
-	o, err := s.order(c.Request().Context(), b.ID, c.Param("id"))
+	o, err := s.byID(c.Param("id"), cancelling)(s.reading(c.Request().Context()), b.ID)
 	if isNoRows(err) {
 		return nil, nil, xs2aError(http.StatusNotFound, "RESOURCE_UNKNOWN", "", "no such payment")
 	}
@@ -212,6 +264,10 @@ func (s *Sandbox) asked(c echo.Context) (*bank, *order, error) {
 		cut(c.Response())
 		return nil, nil, nil
 	}
+	if done, err := b.switches.answerStatus(c); done {
+		return nil, nil, err
+	}
+	b.switches.mislead(&o)
 	return b, &o, nil
 }
 
@@ -224,7 +280,45 @@ func shownHolder(b *bank, o *order) string {
 	return ""
 }
 
-func orderPath(o *order) string { return "/" + o.Bank + "/v1/payments/" + product + "/" + o.ID }
+func orderPath(o *order) string { return "/" + o.Bank + "/v1/payments/" + o.Product + "/" + o.ID }
+
+// say is a sentence in the language the payer's browser prefers.
+func (s *Sandbox) say(c echo.Context, key string, pairs ...any) string {
+	text, err := s.pages.say(firstOf(c.Request().Header.Get("PSU-Accept-Language"), c.Request().Header.Get("Accept-Language")), key, pairs...)
+	if err != nil {
+		s.log.Error("sandbox", "err", err)
+	}
+	return text
+}
+
+// fundsConfirmation says whether an account of the bank holds an amount (PIIS).
+func (s *Sandbox) fundsConfirmation(c echo.Context) error {
+	b := c.Get(bankKey).(*bank)
+	var q struct {
+		Account accountReference `json:"account"`
+		Amount  amount           `json:"instructedAmount"`
+	}
+	body, err := readBody(c.Request())
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(body, &q); err != nil {
+		return formatError(pathOf(err), "the body is not a confirmation of funds request")
+	}
+	m, err := psd2.ParseDecimal(q.Amount.Amount, q.Amount.Currency)
+	if err != nil || !amountForm.MatchString(q.Amount.Amount) || m.AmountMinor < 0 {
+		return formatError("instructedAmount", "instructedAmount needs a currency and an amount such as 12.50")
+	}
+	var a account
+	err = s.file.get(c.Request().Context(), &a, `SELECT `+accountColumns+` FROM accounts WHERE iban = ? AND bank = ?`, compact(q.Account.IBAN), b.ID)
+	if isNoRows(err) {
+		return formatError("account/iban", "this bank keeps no such account")
+	}
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, map[string]bool{"fundsAvailable": m.Currency == psd2.EUR && !a.Blocked && a.Balance >= m.AmountMinor})
+}
 
 // origin is where the payer's browser finds the bank.
 func (s *Sandbox) origin(r *http.Request) string {

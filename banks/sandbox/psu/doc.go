@@ -5,6 +5,9 @@
 // they ask for (the autocomplete tokens of HTML: username, current-password,
 // one-time-code), buttons by their value.
 //
+// Confirm answers what a bank's app asks on the payer's phone, Credentials.Say
+// what a bank asks through somebody else: so there is a payer for every approach.
+//
 // Operator speaks to a sandbox's operator interface: new customers, switches,
 // the ledger. The demo, the benchmark and the kill tests use both.
 //

@@ -31,6 +31,7 @@ type Account struct {
 type Wish struct {
 	Account string // IBAN to pay from; "" takes what the page proposes
 	Decline bool   // press the other button, on the first page that has it
+	Cancel  bool   // it is the cancellation of an order that he confirms, or declines
 	// Confirmed, if set, is called once, just before the form that pays is sent.
 	Confirmed func()
 }
@@ -116,14 +117,13 @@ func (k *walker) step(req *http.Request) (*http.Request, error) {
 	return k.answer(req, res.StatusCode, p)
 }
 
-// follow goes where a redirect leads, as long as it stays within the order's
-// pages.
+// follow goes where a redirect leads, as long as it stays with the bank.
 func (k *walker) follow(req *http.Request, res *http.Response) (*http.Request, error) {
 	to, err := res.Location()
 	if err != nil {
 		return nil, ErrDeadEnd
 	}
-	if to.Scheme != k.start.Scheme || to.Host != k.start.Host || !strings.HasPrefix(to.Path, k.start.Path) {
+	if to.Scheme != k.start.Scheme || to.Host != k.start.Host {
 		k.out.Location = to.String()
 		return nil, nil
 	}
@@ -160,11 +160,7 @@ func (k *walker) answer(req *http.Request, code int, p page) (*http.Request, err
 
 // fill chooses a button and enters what the fields ask for.
 func (k *walker) fill(f form) (url.Values, string, error) {
-	wanted := []string{"pay", "login", ""}
-	if k.w.Decline {
-		wanted = []string{"decline"}
-	}
-	b, ok := f.button(wanted)
+	b, ok := f.button(k.w.buttons())
 	if !ok {
 		return nil, "", ErrDeadEnd
 	}
@@ -201,6 +197,19 @@ func (k *walker) fill(f form) (url.Values, string, error) {
 		k.w.Confirmed()
 	}
 	return values, firstOf(b.action, f.action), nil
+}
+
+// buttons are the values of those he presses, the one he likes best first.
+func (w Wish) buttons() []string {
+	switch {
+	case w.Cancel && w.Decline:
+		return []string{"keep"}
+	case w.Cancel:
+		return []string{"cancel", "login", ""}
+	case w.Decline:
+		return []string{"decline"}
+	}
+	return []string{"pay", "login", ""}
 }
 
 func firstOf(a, b string) string {

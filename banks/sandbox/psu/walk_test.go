@@ -54,3 +54,45 @@ func TestWalkNeedsCookies(t *testing.T) {
 		t.Error("a client without a jar was accepted")
 	}
 }
+
+// TestConfirmAnswersTheOldestRequest: of an app's page that asks for several
+// things, and with the button that fits.
+func TestConfirmAnswersTheOldestRequest(t *testing.T) {
+	const page = `<form action="/1"><button name="action" value="cancel"><button name="action" value="keep"></form>
+		<form action="/2"><input type="radio" name="account" value="A" checked><input type="radio" name="account" value="B"><button name="action" value="pay"><button name="action" value="decline"></form>
+		<form action="/3"><button name="action" value="pay"></form>`
+	var got string
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			_, _ = w.Write([]byte(page))
+			return
+		}
+		_ = r.ParseForm()
+		got = r.URL.Path + " " + r.PostForm.Encode()
+		w.Header().Set("Location", "/")
+		w.WriteHeader(http.StatusSeeOther)
+	}))
+	defer srv.Close()
+	for want, wish := range map[string]Wish{
+		"/2 account=A&action=pay": {}, "/2 account=B&action=pay": {Account: "B"}, "/2 account=A&action=decline": {Decline: true},
+		"/1 action=cancel": {Cancel: true}, "/1 action=keep": {Cancel: true, Decline: true},
+	} {
+		if err := Confirm(t.Context(), srv.Client(), srv.URL, wish); err != nil || got != want {
+			t.Errorf("%+v: %q %v, want %q", wish, got, err, want)
+		}
+	}
+}
+
+func TestSayAnswersWhatIsAsked(t *testing.T) {
+	c := Credentials{User: "anna", Password: "p", TOTPSecret: "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"}
+	for asked, want := range map[string]Said{"identify": {User: "anna"}, "password": {User: "anna", Password: "p"}, "method": {Method: "app"}, "code": {Code: "287082"}} {
+		if got, err := c.Say(asked, []string{"sms", "app"}, time.Unix(59, 0)); err != nil || got != want {
+			t.Errorf("%s: %+v %v", asked, got, err)
+		}
+	}
+	for asked, methods := range map[string][]string{"method": {"sms"}, "blood": nil} {
+		if _, err := c.Say(asked, methods, time.Unix(59, 0)); err == nil {
+			t.Errorf("%s of %v was answered", asked, methods)
+		}
+	}
+}

@@ -38,30 +38,38 @@ import (
 type Bank struct {
 	Operator psu.Operator // of the sandbox; its client also carries the payers' browsers
 	ID       string
+	// Named: orders say who pays (PSU-ID and debtor account), for banks that
+	// want to know.
+	Named bool
+	// Notifies: the sandbox's Step is driven, so that it tells news.
+	Notifies bool
 }
 
 // Target is the bank with the adapter that newAdapter makes against a base URL,
 // which stands for {origin}/{bank}. The profile needs the sandbox's origin as
 // redirect origin, and plain http to loopback.
 func (b Bank) Target(newAdapter func(base string, log *slog.Logger) (banks.Bank, error)) bankstest.Target {
-	pay := func(w psu.Wish) func(context.Context, banks.Initiation) error {
-		return func(ctx context.Context, in banks.Initiation) error {
-			c, err := b.NewPayer(ctx)
-			if err != nil {
-				return err
-			}
-			return b.Walk(ctx, c, in, w)
-		}
-	}
+	p := &people{bank: b, byOrder: map[string]psu.Credentials{}}
 	return bankstest.Target{
 		BankURL:       strings.TrimRight(b.Operator.Origin, "/") + "/" + b.ID,
 		New:           newAdapter,
-		Order:         Order,
+		Order:         p.order,
 		Ledger:        b.Ledger,
-		Approve:       pay(psu.Wish{}),
-		Decline:       pay(psu.Wish{Decline: true}),
+		Approve:       p.acts(psu.Wish{}),
+		Decline:       p.acts(psu.Wish{Decline: true}),
+		Answer:        p.answer,
+		Funds:         p.funds,
+		Notifies:      b.Notifies,
+		Creates:       creates,
 		ForgeRedirect: forgeRedirect,
 	}
+}
+
+// creates says that only the initiation itself can create a payment: not a
+// token, not an authorisation, not a question about funds.
+func creates(r *http.Request) bool {
+	_, product, ok := strings.Cut(r.URL.Path, "/v1/payments/")
+	return r.Method == http.MethodPost && ok && !strings.Contains(product, "/")
 }
 
 // payerBalance is enough for any check's order that is paid, in cents.
@@ -80,18 +88,27 @@ func (b Bank) NewPayer(ctx context.Context) (psu.Credentials, error) {
 	return list[0], nil
 }
 
-// Walk is that payer's way through the bank's pages, in a browser of his own.
-func (b Bank) Walk(ctx context.Context, c psu.Credentials, in banks.Initiation, w psu.Wish) error {
+// Walk is that payer's way through the bank's pages, in a browser of his own. It
+// returns the address to which the bank sends him in the end.
+func (b Bank) Walk(ctx context.Context, c psu.Credentials, in banks.Initiation, w psu.Wish) (string, error) {
+	browser, err := b.browser()
+	if err != nil {
+		return "", err
+	}
+	out, err := psu.Walk(ctx, browser, in.Prompt.RedirectURL, c, w, time.Now)
+	return out.Location, err
+}
+
+func (b Bank) browser() (*http.Client, error) {
 	jar, err := cookiejar.New(nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	browser := &http.Client{Jar: jar}
 	if b.Operator.Client != nil {
 		browser.Transport = b.Operator.Client.Transport
 	}
-	_, err = psu.Walk(ctx, browser, in.Prompt.RedirectURL, c, w, time.Now)
-	return err
+	return browser, nil
 }
 
 // Ledger is what the bank holds under an EndToEndId. An order that was booked

@@ -9,6 +9,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/rialto-hub/rialto/banks"
+	"github.com/rialto-hub/rialto/banks/bankstest"
 	"github.com/rialto-hub/rialto/banks/berlingroup"
 	"github.com/rialto-hub/rialto/banks/sandbox"
 	"github.com/rialto-hub/rialto/banks/sandbox/psu"
@@ -65,7 +66,7 @@ func TestLedgerSaysWhatTheBankHolds(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantHeld(1, 0)
-	if err := target.Approve(t.Context(), first); err != nil {
+	if _, err := target.Approve(t.Context(), bankstest.Act{Order: o, Now: first}); err != nil {
 		t.Fatal(err)
 	}
 	wantHeld(1, 1)
@@ -73,7 +74,7 @@ func TestLedgerSaysWhatTheBankHolds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := target.Decline(t.Context(), second); err != nil {
+	if _, err := target.Decline(t.Context(), bankstest.Act{Order: o, Now: second}); err != nil {
 		t.Fatal(err)
 	}
 	wantHeld(2, 1)
