@@ -24,6 +24,8 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"github.com/rialto-hub/rialto/banks"
+	"github.com/rialto-hub/rialto/banks/sctinst"
+	"github.com/rialto-hub/rialto/banks/vop"
 	"github.com/rialto-hub/rialto/psd2"
 	"github.com/rialto-hub/rialto/psd2/api"
 	"github.com/rialto-hub/rialto/psd2/bus"
@@ -54,7 +56,13 @@ type Config struct {
 	Webhooks webhooks.Config `yaml:"webhooks"`
 	Banks    Banks           `yaml:"banks"`
 	Ops      Ops             `yaml:"ops"`
-	Log      Log             `yaml:"log"`
+	// Channels reach merchants' own accounts at their banks: refunds and payouts
+	// go out through them, and deposits are reconciled against them.
+	Channels []Channel `yaml:"channels"`
+	// PayeeVerification asks payees' banks whether name and IBAN belong together;
+	// without it payouts stay in the closed loop.
+	PayeeVerification *vop.Config `yaml:"payee_verification"`
+	Log               Log         `yaml:"log"`
 
 	// SigningKeysFile holds the hub's own signing keys (default
 	// signing-keys.json in DataDir; made when missing).
@@ -111,6 +119,12 @@ type Banks struct {
 	// KnownBanks lists the built-in profiles too. They are disabled until
 	// somebody enters credentials, so payers see them greyed.
 	KnownBanks bool `yaml:"known_banks"`
+}
+
+// Channel is the channel of one payee account.
+type Channel struct {
+	AccountID      string `yaml:"account_id"` // acc_…, of a merchant
+	sctinst.Config `yaml:",inline"`
 }
 
 // Ops is the operators' room.

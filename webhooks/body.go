@@ -6,8 +6,9 @@ import (
 	"github.com/rialto-hub/rialto/psd2"
 )
 
-// body writes what is sent of an event: {"id","type","created_at","sequence",
-// "data"}. Of one event it is the same bytes for ever.
+// body writes what is sent of an event to endpoints of the one version that
+// there is: {"id","type","created_at","sequence","data"}. Of one event it is the
+// same bytes for ever.
 func body(e psd2.Event) []byte {
 	b := make([]byte, 0, len(e.Data)+160)
 	b = append(b, `{"id":`...)

@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/rialto-hub/rialto/psd2"
 	"github.com/rialto-hub/rialto/psd2/store"
 )
 
@@ -64,7 +63,7 @@ func (d *dispatch) offer(jobs []*job, complete bool) {
 			continue
 		}
 		switch {
-		case q.failing || q.behind || !complete || len(q.jobs)+len(q.offered) >= maxQueued:
+		case q.failing || q.behind || !complete || len(q.jobs)+len(q.offered) >= maxQueued || q.bytes >= d.s.config.Bytes:
 			q.behind = true
 		case q.loading:
 			q.offered = append(q.offered, j)
@@ -76,7 +75,7 @@ func (d *dispatch) offer(jobs []*job, complete bool) {
 	wake := len(foreign) > 0
 	for q := range touched {
 		d.pump(q, now)
-		wake = wake || q.behind
+		wake = wake || q.behind || q.held(now)
 	}
 	d.mu.Unlock()
 	if wake {
@@ -120,8 +119,8 @@ func (d *dispatch) deliver(q *queue, j *job, e *endpoint) {
 		now := d.s.deps.Now()
 		d.mu.Lock()
 		q.sent(j, j.outcome.delivered(), d.s.config.Slots)
-		if j.outcome.throttle > 0 {
-			q.throttle = now.Add(j.outcome.throttle)
+		if j.outcome.overloaded {
+			q.calm(j.outcome.after, now)
 		}
 		q.halted = q.halted || j.outcome.disable != ""
 		done := j
@@ -131,7 +130,7 @@ func (d *dispatch) deliver(q *queue, j *job, e *endpoint) {
 			}
 			d.pump(q, now)
 		}
-		wake := q.behind && len(q.jobs) < loadBatch || !q.throttle.IsZero() && now.Before(q.throttle)
+		wake := q.behind && len(q.jobs) < loadBatch || q.held(now)
 		d.mu.Unlock()
 		d.s.record.add(q, done)
 		if wake {
@@ -258,12 +257,12 @@ func (d *dispatch) due(now time.Time) (list []*queue, next time.Time) {
 	}
 	for _, q := range d.queues {
 		d.pump(q, now)
-		if now.Before(q.throttle) && len(q.ready) > 0 {
-			sooner(q.throttle)
+		if q.held(now) {
+			sooner(q.freeAt())
 		}
 		switch {
 		case q.endpoint.State != EndpointActive || q.halted || q.loading || !d.shards.owns(q.endpoint.shard, now):
-		case len(q.jobs) > maxQueued-loadBatch: // wakes us when it has drained
+		case len(q.jobs) > maxQueued-loadBatch || q.bytes >= d.s.config.Bytes: // wakes us when it has drained
 		case !q.behind && now.Before(q.loadAt):
 			sooner(q.loadAt)
 		case len(list) == loadsPerStep:
@@ -312,7 +311,7 @@ func (d *dispatch) load(ctx context.Context, q *queue, now time.Time) (err error
 	q.offered, q.recorded = nil, nil
 	q.loadAt = found.next
 	if !q.healthKnown {
-		q.failingSince, q.healthKnown = found.failingSince, true
+		q.failingSince, q.alerted, q.healthKnown = found.failingSince, found.alerted, true
 	}
 	d.pump(q, now)
 	return nil
@@ -325,6 +324,7 @@ type found struct {
 	next    time.Time // when the next one is due
 
 	failingSince time.Time // of the endpoint
+	alerted      int
 }
 
 func (d *dispatch) read(ctx context.Context, endpointID string, known map[string]bool, now time.Time) (f found, err error) {
@@ -358,14 +358,16 @@ func (d *dispatch) read(ctx context.Context, endpointID string, known map[string
 		Next    sql.NullInt64 `db:"next"`
 		Failing int64         `db:"failing"`
 		Since   sql.NullInt64 `db:"since"`
+		Alerted sql.NullInt64 `db:"alerted"`
 	}
 	err = db.Get(ctx, &when, `SELECT (SELECT MIN(next_at) FROM webhook_deliveries WHERE endpoint_id = ? AND state = 'pending' AND next_at > ?) AS next,
 		(SELECT COUNT(*) FROM (SELECT 1 FROM webhook_deliveries WHERE endpoint_id = ? AND state = 'pending' AND attempts > 0 LIMIT 1) AS f) AS failing,
-		(SELECT failing_since FROM webhook_endpoints WHERE id = ?) AS since`, endpointID, us, endpointID, endpointID)
+		(SELECT failing_since FROM webhook_endpoints WHERE id = ?) AS since,
+		(SELECT alerted FROM webhook_endpoints WHERE id = ?) AS alerted`, endpointID, us, endpointID, endpointID, endpointID)
 	if err != nil {
 		return f, fmt.Errorf("read due deliveries: %w", err)
 	}
-	f.failing = when.Failing > 0
+	f.failing, f.alerted = when.Failing > 0, int(when.Alerted.Int64)
 	if when.Since.Valid {
 		f.failingSince = time.UnixMicro(when.Since.Int64)
 	}
@@ -407,17 +409,23 @@ func (d *dispatch) fill(ctx context.Context, f *found) error {
 	if err != nil {
 		return err
 	}
-	whole := f.jobs[:0]
+	whole, size := f.jobs[:0], 0
 	for _, j := range f.jobs {
 		e, exists := events[j.row.EventID]
-		if !exists && j.row.Type == psd2.EventWebhookTest {
-			e, exists = testEvent(j.row), true
+		if !exists {
+			if e, exists, err = d.s.ownEvent(ctx, j.row); err != nil {
+				return err
+			}
 		}
 		if !exists { // cannot be while the journal is whole
 			d.s.deps.Log.Error("webhooks: a delivery's event is not in the journal", "event", j.row.EventID)
 			continue
 		}
 		j.body, j.happened = body(e), e.CreatedAt
+		if size += len(j.body); size > d.s.config.Bytes && len(whole) > 0 {
+			f.more = true // the rest is read when these are gone
+			break
+		}
 		whole = append(whole, j)
 	}
 	f.jobs = whole

@@ -18,12 +18,21 @@
 // else. Within a payment a later event waits behind a failing earlier one, at
 // most five minutes, then goes ahead with its sequence.
 //
+// An endpoint that answers 429, 502, 503 or 504 is left alone for longer each
+// time. One that gets nothing but failures uses up a budget of 120 hours: its
+// merchant's other endpoints and people (Notifier) are told at 50, 70 and 90
+// percent, then it is disabled. What it missed is replayed from the journal
+// (ReplayIn), however old; what became of events is kept for 90 days
+// (retention.go). gaps.go compares the journal with the deliveries and makes
+// what is missing.
+//
 // Deliveries follow Standard Webhooks 1.0.0 (webhook-id, webhook-timestamp,
 // webhook-signature with v1 and v1a) and carry Rialto-Signature, a detached JWS
 // by the hub's key over the same bytes. Addresses are checked when they are
-// registered and again at every dial (guard.go).
+// registered and again at every dial (guard.go), through a forward proxy too
+// (proxy.go).
 //
-// The work is three steps that a loop or a test drives: see Service.Workers.
+// The work is a few steps that a loop or a test drives: see Service.Workers.
 //
 // Neighbours: psd2/store has journal, leases and sealing; psd2/bus wakes us;
 // psd2/jose signs; webhooks/verify is the receiver's side and the one

@@ -3,12 +3,10 @@ package webhooks
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
-	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -38,6 +36,20 @@ const (
 	revisionCursor = "webhooks.endpoints"
 )
 
+// Version of what an endpoint is sent. An endpoint keeps the one it was
+// registered with until its merchant changes it, so that a new form of an
+// event breaks nobody's receiver.
+const Version = "2026-11-01"
+
+// Versions are those that an endpoint may have, oldest first.
+var Versions = []string{Version}
+
+// Bounds of what an endpoint may be limited to.
+const (
+	MaxSlots = 64
+	MaxRate  = 1000
+)
+
 // Endpoint is a place where a merchant is told.
 type Endpoint struct {
 	ID           string // whe_…
@@ -46,11 +58,26 @@ type Endpoint struct {
 	Description  string
 	Events       []string // types, or a family such as "payment.*"; empty: all
 	State        EndpointState
+	Slots        int        // requests under way at most; 0: the deployment's limit
+	Rate         int        // requests begun per second at most; 0: no limit
+	Version      string     // of what it is sent; empty on Put: Version
 	Reason       string     // why it is disabled
 	Keys         []Key      // all that have not expired sign; empty on Put: made
 	FailingSince *time.Time // nothing has been delivered since
 	CreatedAt    time.Time
 	UpdatedAt    time.Time
+
+	configured string    // what a configuration has applied last, hashed
+	wantsSince time.Time // it wants what it wants now; see gaps
+}
+
+// BudgetUsed is the share of the failure budget that is used at a time, in
+// percent: at 100 the endpoint is disabled by its next failure.
+func (e *Endpoint) BudgetUsed(now time.Time) int {
+	if e.FailingSince == nil {
+		return 0
+	}
+	return budgetUsed(*e.FailingSince, now)
 }
 
 // Key is a secret a delivery is signed with: whsec_… (HMAC, v1) or whsk_…
@@ -99,33 +126,36 @@ func (e expiring[K]) signs(now time.Time) bool { return e.end == nil || now.Befo
 
 // wants reports whether the endpoint is to be told of a type.
 func (e *endpoint) wants(eventType string) bool {
-	if e.State == EndpointDisabled {
-		return false
-	}
-	for _, want := range e.Events {
-		if family, ok := strings.CutSuffix(want, "*"); want == eventType || ok && strings.HasPrefix(eventType, family) {
-			return true
-		}
-	}
-	return len(e.Events) == 0
+	return e.State != EndpointDisabled && matches(e.Events, eventType)
 }
+
+// merchantEvents are the types that anybody can be told of.
+var merchantEvents = func() map[string]bool {
+	all := map[string]bool{}
+	for _, t := range psd2.MerchantEvents {
+		all[t] = true
+	}
+	return all
+}()
 
 func (g *guard) prepare(e Endpoint) (*endpoint, error) {
 	u, err := g.parseURL(e.URL)
 	if err != nil {
 		return nil, err
 	}
-	for _, want := range e.Events {
-		known := func(t string) bool {
-			family, ok := strings.CutSuffix(want, ".*")
-			return t == want || ok && strings.HasPrefix(t, family+".")
-		}
-		if !slices.ContainsFunc(psd2.MerchantEvents, known) {
-			return nil, psd2.Invalid("events", "unknown_event_type", "there is no such type of event")
-		}
+	if err := knownTypes(e.Events); err != nil {
+		return nil, err
 	}
 	if e.State != EndpointActive && e.State != EndpointPaused && e.State != EndpointDisabled {
 		return nil, psd2.Invalid("state", "unknown_endpoint_state", "the state must be active, paused or disabled")
+	}
+	switch {
+	case e.Slots < 0 || e.Slots > MaxSlots:
+		return nil, psd2.Invalid("max_concurrency", "webhook_limit_invalid", "max_concurrency is from 1 to 64")
+	case e.Rate < 0 || e.Rate > MaxRate:
+		return nil, psd2.Invalid("max_per_second", "webhook_limit_invalid", "max_per_second is from 1 to 1000")
+	case !slices.Contains(Versions, e.Version):
+		return nil, psd2.Invalid("api_version", "unknown_api_version", "there is no such version; the newest is "+Version)
 	}
 	if len(e.Keys) > maxKeys {
 		return nil, psd2.Invalid("keys", "too_many_keys", "an endpoint has at most ten keys")
@@ -141,108 +171,6 @@ func (g *guard) prepare(e Endpoint) (*endpoint, error) {
 		}
 	}
 	return out, nil
-}
-
-// Put registers or changes an endpoint. Without an ID it is new. Of an existing
-// one it keeps state and keys when e leaves them empty; a new URL makes it
-// active again. Configured endpoints are put at every start, which writes only
-// what differs.
-func (s *Service) Put(ctx context.Context, e Endpoint) (*Endpoint, error) {
-	if e.ID == "" {
-		e.ID = psd2.NewID(psd2.PrefixEndpoint, s.deps.Now(), s.deps.Random)
-	}
-	if !isID(psd2.PrefixEndpoint, e.ID) {
-		return nil, psd2.Invalid("id", "webhook_endpoint_id_invalid", "the id must be whe_ and up to 60 letters and digits")
-	}
-	made, err := s.newKeys()
-	if err != nil {
-		return nil, err
-	}
-	var out Endpoint
-	err = s.deps.Store.Tx(ctx, func(tx *store.Tx) error {
-		next, old := e, (*Endpoint)(nil)
-		var row endpointRow
-		switch err := tx.Get(&row, `SELECT `+endpointColumns+` FROM webhook_endpoints WHERE id = ?`, e.ID); {
-		case err == nil:
-			if old, err = s.decode(row); err != nil {
-				return err
-			}
-			if old.MerchantID != e.MerchantID {
-				return psd2.NotFound("webhook_endpoint")
-			}
-		case !errors.Is(err, sql.ErrNoRows):
-			return err
-		}
-		next.merge(old, made)
-		if _, err := s.guard.prepare(next); err != nil {
-			return err
-		}
-		out = next
-		if old != nil && reflect.DeepEqual(next, *old) {
-			return nil
-		}
-		out.UpdatedAt = tx.Now
-		if old == nil {
-			out.CreatedAt = tx.Now
-		}
-		return s.write(tx, &out)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("put webhook endpoint: %w", err)
-	}
-	s.Changed(e.ID)
-	return &out, nil
-}
-
-// merge fills in what the caller left out.
-func (e *Endpoint) merge(old *Endpoint, made []Key) {
-	e.Reason, e.FailingSince = "", nil
-	if e.Events == nil {
-		e.Events = []string{}
-	}
-	if old != nil && len(e.Keys) == 0 {
-		e.Keys = old.Keys
-	}
-	if len(e.Keys) == 0 {
-		e.Keys = made
-	}
-	if old == nil {
-		if e.State == "" {
-			e.State = EndpointActive
-		}
-		return
-	}
-	e.CreatedAt, e.UpdatedAt = old.CreatedAt, old.UpdatedAt
-	if e.URL != old.URL {
-		if e.State == "" {
-			e.State = EndpointActive
-		}
-		return
-	}
-	e.FailingSince = old.FailingSince
-	if e.State == "" {
-		e.State = old.State
-	}
-	if e.State == old.State {
-		e.Reason = old.Reason
-	} else if e.State == EndpointActive {
-		e.FailingSince = nil
-	}
-	if e.State == EndpointDisabled && e.Reason == "" {
-		e.Reason = ReasonMerchant
-	}
-}
-
-func (s *Service) newKeys() ([]Key, error) {
-	secret, err := verify.GenerateSecret(s.deps.Random)
-	if err != nil {
-		return nil, err
-	}
-	private, err := verify.GenerateSigningKey(s.deps.Random)
-	if err != nil {
-		return nil, err
-	}
-	return []Key{{Value: secret.Reveal()}, {Value: private.Reveal()}}, nil
 }
 
 // Endpoints lists a merchant's endpoints, oldest first.
@@ -285,81 +213,6 @@ func (s *Service) Delete(ctx context.Context, merchantID, id string) error {
 	}
 	s.Changed(id)
 	return nil
-}
-
-type endpointRow struct {
-	ID           string        `db:"id"`
-	MerchantID   string        `db:"merchant_id"`
-	Description  string        `db:"description"`
-	Events       string        `db:"events"`
-	State        string        `db:"state"`
-	Reason       string        `db:"reason"`
-	FailingSince sql.NullInt64 `db:"failing_since"`
-	CreatedAt    int64         `db:"created_at"`
-	UpdatedAt    int64         `db:"updated_at"`
-	Sealed       []byte        `db:"sealed"`
-}
-
-const endpointColumns = `id, merchant_id, description, events, state, reason, failing_since, created_at, updated_at, sealed`
-
-// sealedEndpoint is what nobody may read in the database.
-type sealedEndpoint struct {
-	URL  string `json:"url"`
-	Keys []Key  `json:"keys"`
-}
-
-func (s *Service) write(tx *store.Tx, e *Endpoint) error {
-	events, err := json.Marshal(e.Events)
-	if err != nil {
-		return err
-	}
-	secret, err := json.Marshal(sealedEndpoint{e.URL, e.Keys})
-	if err != nil {
-		return err
-	}
-	var failing any
-	if e.FailingSince != nil {
-		failing = e.FailingSince.UnixMicro()
-	}
-	_, err = tx.Exec(`INSERT INTO webhook_endpoints (`+endpointColumns+`) VALUES (?,?,?,?,?,?,?,?,?,?)
-		ON CONFLICT (id) DO UPDATE SET description = excluded.description, events = excluded.events, state = excluded.state, reason = excluded.reason,
-			failing_since = excluded.failing_since, updated_at = excluded.updated_at, sealed = excluded.sealed`,
-		e.ID, e.MerchantID, e.Description, string(events), string(e.State), e.Reason, failing,
-		e.CreatedAt.UnixMicro(), e.UpdatedAt.UnixMicro(), s.deps.Store.SealShared("webhook_endpoints", e.ID, "sealed", secret))
-	if err != nil {
-		return err
-	}
-	return revise(tx)
-}
-
-// revise makes every process read the endpoints again. Any new value does.
-func revise(tx *store.Tx) error {
-	old, err := tx.Cursor(revisionCursor)
-	if err != nil {
-		return err
-	}
-	return tx.SetCursor(revisionCursor, max(old+1, tx.Now.UnixMicro()))
-}
-
-func (s *Service) decode(row endpointRow) (*Endpoint, error) {
-	e := &Endpoint{
-		ID: row.ID, MerchantID: row.MerchantID, Description: row.Description, State: EndpointState(row.State), Reason: row.Reason,
-		CreatedAt: time.UnixMicro(row.CreatedAt).UTC(), UpdatedAt: time.UnixMicro(row.UpdatedAt).UTC(),
-	}
-	if row.FailingSince.Valid {
-		t := time.UnixMicro(row.FailingSince.Int64).UTC()
-		e.FailingSince = &t
-	}
-	plain, err := s.deps.Store.UnsealShared("webhook_endpoints", row.ID, "sealed", row.Sealed)
-	if err != nil {
-		return nil, err
-	}
-	var secret sealedEndpoint
-	if err := errors.Join(json.Unmarshal([]byte(row.Events), &e.Events), json.Unmarshal(plain, &secret)); err != nil {
-		return nil, fmt.Errorf("webhook endpoint %s cannot be read", row.ID) // the cause may quote a key
-	}
-	e.URL, e.Keys = secret.URL, secret.Keys
-	return e, nil
 }
 
 // isID accepts the ids we make and the short ones of a configuration; either

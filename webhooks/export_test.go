@@ -15,11 +15,23 @@ func (s *Service) Quiet(ctx context.Context, now time.Time) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, q := range d.queues {
+		if q.held(now) && q.busy == 0 && len(q.jobs) == q.waiting() {
+			continue // until its time
+		}
 		if len(q.jobs) > 0 || q.endpoint.State == EndpointActive && (q.behind || q.loading || !now.Before(q.loadAt)) {
 			return false
 		}
 	}
 	return !d.stale
+}
+
+// waiting counts deliveries that have not been sent.
+func (q *queue) waiting() int {
+	n := len(q.ready)
+	for _, l := range q.lanes {
+		n += len(l.waiting)
+	}
+	return n
 }
 
 // Fanned is how far the fan-out has got.
@@ -32,6 +44,17 @@ func (s *Service) Busy(endpointID string) int {
 	defer d.mu.Unlock()
 	if q := d.queues[endpointID]; q != nil {
 		return q.busy
+	}
+	return 0
+}
+
+// Bytes is how many bytes of an endpoint's bodies are in memory.
+func (s *Service) Bytes(endpointID string) int {
+	d := s.dispatch
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if q := d.queues[endpointID]; q != nil {
+		return q.bytes
 	}
 	return 0
 }

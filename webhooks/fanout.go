@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/rialto-hub/rialto/psd2"
@@ -144,7 +143,7 @@ func (f *fanout) batch(ctx context.Context, now time.Time, events []psd2.Event) 
 func (f *fanout) match(events []psd2.Event, now time.Time) []*job {
 	var jobs []*job
 	for _, e := range events {
-		if !slices.Contains(psd2.MerchantEvents, e.Type) {
+		if !merchantEvents[e.Type] {
 			continue
 		}
 		var content []byte

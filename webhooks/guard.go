@@ -32,6 +32,7 @@ type guard struct {
 	allow    []netip.Prefix
 	resolver Resolver
 	dialer   net.Dialer
+	proxy    *proxy // nil: we connect ourselves
 }
 
 // errRefused is the cause of every refusal at dial.
@@ -211,7 +212,13 @@ func (g *guard) dial(ctx context.Context, network, address string) (net.Conn, er
 	}
 	for _, a := range addresses {
 		var conn net.Conn
-		if conn, err = g.dialer.DialContext(ctx, network, netip.AddrPortFrom(a.Unmap(), uint16(n)).String()); err == nil {
+		target := netip.AddrPortFrom(a.Unmap(), uint16(n)).String()
+		if g.proxy != nil && !a.Unmap().IsLoopback() { // the sandbox's own endpoints are nowhere else
+			conn, err = g.proxy.dial(ctx, target)
+		} else {
+			conn, err = g.dialer.DialContext(ctx, network, target)
+		}
+		if err == nil {
 			return conn, nil
 		}
 	}

@@ -24,6 +24,8 @@ type Change struct {
 	Description *string
 	Events      *[]string // empty: all
 	State       *EndpointState
+	Slots, Rate *int // 0: no limit of its own
+	Version     *string
 }
 
 // CreateIn registers a new endpoint of e.MerchantID with keys of its own. ID
@@ -47,7 +49,7 @@ func (s *Service) CreateIn(tx *store.Tx, e Endpoint) (*Endpoint, error) {
 	if _, err := s.guard.prepare(e); err != nil {
 		return nil, err
 	}
-	return &e, s.write(tx, &e)
+	return &e, s.write(tx, &e, nil)
 }
 
 // ChangeIn changes an endpoint. One that was disabled is active again when it
@@ -73,6 +75,15 @@ func (s *Service) ChangeIn(tx *store.Tx, merchantID, id string, c Change) (*Endp
 	if c.State != nil {
 		next.State = *c.State
 	}
+	if c.Slots != nil {
+		next.Slots = *c.Slots
+	}
+	if c.Rate != nil {
+		next.Rate = *c.Rate
+	}
+	if c.Version != nil {
+		next.Version = *c.Version
+	}
 	next.merge(old, nil)
 	if next.State == EndpointDisabled && next.Reason == "" { // merge says nothing of a new URL
 		next.Reason = ReasonMerchant
@@ -84,12 +95,13 @@ func (s *Service) ChangeIn(tx *store.Tx, merchantID, id string, c Change) (*Endp
 		return old, nil
 	}
 	next.UpdatedAt = tx.Now
-	return &next, s.write(tx, &next)
+	return &next, s.write(tx, &next, old)
 }
 
 // same reports whether a merchant's change has changed nothing.
 func (e *Endpoint) same(old *Endpoint) bool {
-	return e.URL == old.URL && e.Description == old.Description && e.State == old.State && slices.Equal(e.Events, old.Events)
+	return e.URL == old.URL && e.Description == old.Description && e.State == old.State && slices.Equal(e.Events, old.Events) &&
+		e.Slots == old.Slots && e.Rate == old.Rate && e.Version == old.Version
 }
 
 // RotateIn gives an endpoint a new secret and a new signing key, made, which
@@ -118,7 +130,7 @@ func (s *Service) RotateIn(tx *store.Tx, merchantID, id string, overlap time.Dur
 		return nil, nil, psd2.Fail(psd2.CodeConflict, "webhook_key_limit", "the endpoint has ten keys that have not expired; wait, or rotate without overlap")
 	}
 	next.UpdatedAt = tx.Now
-	return &next, made, s.write(tx, &next)
+	return &next, made, s.write(tx, &next, old)
 }
 
 // lock reads an endpoint to change it. Touching the row first makes whoever

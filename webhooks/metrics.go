@@ -13,6 +13,7 @@ type metrics struct {
 	outcomes *prometheus.CounterVec
 	took     prometheus.Histogram
 	latency  prometheus.Histogram
+	gaps     prometheus.Counter
 }
 
 func newMetrics(r prometheus.Registerer, d *dispatch) *metrics {
@@ -25,9 +26,11 @@ func newMetrics(r prometheus.Registerer, d *dispatch) *metrics {
 			Help: "Time of one request to a webhook endpoint.", Buckets: prometheus.ExponentialBuckets(0.001, 3, 10)}),
 		latency: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "rialto_webhook_latency_seconds",
 			Help: "Time from an event to the first try to deliver it.", Buckets: prometheus.ExponentialBuckets(0.0005, 3, 14)}),
+		gaps: prometheus.NewCounter(prometheus.CounterOpts{Name: "rialto_webhook_gaps_total",
+			Help: "Deliveries that should have been there and were not, found and made later. Anything but 0 is a fault."}),
 	}
 	if r != nil {
-		r.MustRegister(m.tries, m.outcomes, m.took, m.latency,
+		r.MustRegister(m.tries, m.outcomes, m.took, m.latency, m.gaps,
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "rialto_webhook_queue_age_seconds",
 				Help: "How long the delivery that has waited longest for a slot has been due."}, d.age),
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "rialto_webhook_queued",

@@ -8,6 +8,7 @@ import (
 const (
 	maxQueued = 1024 // deliveries of one endpoint in memory; the rest waits in the database
 	loadBatch = 256
+	rateSlack = 100 * time.Millisecond // how far ahead of an even pace an endpoint may be served
 )
 
 // job is a delivery in memory. Its row is changed by one goroutine at a time:
@@ -32,10 +33,13 @@ type queue struct {
 	endpoint *endpoint
 	slots    int // deliveries that may be under way: halved by a failure, one more by a success
 	busy     int
+	bytes    int // of the bodies in memory
 	lanes    map[string]*lane
 	ready    []*job
 	jobs     map[string]*job // by event: queued, under way, or not yet recorded
 	throttle time.Time       // the endpoint asked for quiet until then
+	quiet    time.Duration   // how long it was left alone when it last said it cannot keep up
+	paced    time.Time       // when the next request is due at an even pace
 	halted   bool            // it said it is gone; that is being recorded
 
 	// What the database holds beyond memory.
@@ -48,11 +52,35 @@ type queue struct {
 
 	// Of the endpoint, as the database has it.
 	failingSince time.Time
+	alerted      int // percent of the failure budget that was told of
 	healthKnown  bool
 }
 
 func newQueue(e *endpoint, slots int) *queue {
-	return &queue{endpoint: e, slots: slots, lanes: map[string]*lane{}, jobs: map[string]*job{}}
+	return &queue{endpoint: e, slots: e.slotsOf(slots), lanes: map[string]*lane{}, jobs: map[string]*job{}}
+}
+
+// slotsOf is how many deliveries an endpoint may have under way where the
+// deployment allows so many.
+func (e *endpoint) slotsOf(most int) int {
+	if e.Slots > 0 {
+		return min(e.Slots, most)
+	}
+	return most
+}
+
+// remember takes a delivery into memory.
+func (q *queue) remember(j *job) {
+	q.jobs[j.row.EventID] = j
+	q.bytes += len(j.body)
+}
+
+// forget lets it go.
+func (q *queue) forget(j *job) {
+	if _, known := q.jobs[j.row.EventID]; known {
+		delete(q.jobs, j.row.EventID)
+		q.bytes -= len(j.body)
+	}
 }
 
 // add queues a delivery, behind the earlier ones of its payment.
@@ -60,7 +88,7 @@ func (q *queue) add(j *job) {
 	if _, known := q.jobs[j.row.EventID]; known {
 		return
 	}
-	q.jobs[j.row.EventID] = j
+	q.remember(j)
 	l := q.lanes[j.row.ObjectID]
 	if l == nil {
 		q.lanes[j.row.ObjectID] = &lane{}
@@ -75,8 +103,14 @@ func (q *queue) add(j *job) {
 
 // take gives the next delivery to send, nil when there is none or no slot.
 func (q *queue) take(now time.Time) *job {
-	if len(q.ready) == 0 || q.busy >= q.slots || q.halted || q.endpoint.State != EndpointActive || now.Before(q.throttle) {
+	if len(q.ready) == 0 || q.busy >= q.slots || q.halted || q.endpoint.State != EndpointActive || now.Before(q.freeAt()) {
 		return nil
+	}
+	if rate := q.endpoint.Rate; rate > 0 {
+		if q.paced.Before(now) {
+			q.paced = now
+		}
+		q.paced = q.paced.Add(time.Second / time.Duration(rate))
 	}
 	j := q.ready[0]
 	q.ready[0] = nil
@@ -85,13 +119,38 @@ func (q *queue) take(now time.Time) *job {
 	return j
 }
 
+// freeAt is when quiet and pace allow the next request.
+func (q *queue) freeAt() time.Time {
+	if at := q.paced.Add(-rateSlack); q.endpoint.Rate > 0 && at.After(q.throttle) {
+		return at
+	}
+	return q.throttle
+}
+
+// held reports whether something waits for that.
+func (q *queue) held(now time.Time) bool { return len(q.ready) > 0 && now.Before(q.freeAt()) }
+
+// calm leaves an endpoint alone that says it cannot keep up: as long as it
+// asks for, and longer each time it says so again.
+func (q *queue) calm(asked time.Duration, now time.Time) {
+	if now.Before(q.throttle) { // one of several that were under way
+		asked = min(asked, maxThrottle)
+	} else {
+		q.quiet = min(max(2*q.quiet, minThrottle), maxThrottle)
+		asked = min(max(asked, q.quiet), maxThrottle)
+	}
+	if at := now.Add(asked); at.After(q.throttle) {
+		q.throttle = at
+	}
+}
+
 // sent takes a delivery back from its sender. After a success the payment's
 // next one may go at once; after a failure its lane stays closed until the
 // failure is recorded.
 func (q *queue) sent(j *job, delivered bool, most int) {
 	q.busy--
 	if delivered {
-		q.slots = min(q.slots+1, most)
+		q.slots, q.quiet = min(q.slots+1, q.endpoint.slotsOf(most)), 0
 		q.open(j.row.ObjectID)
 		return
 	}
@@ -133,7 +192,7 @@ func (q *queue) open(object string) {
 // is due.
 func (q *queue) drop(l *lane) {
 	for _, j := range l.waiting {
-		delete(q.jobs, j.row.EventID)
+		q.forget(j)
 		q.behind = true
 	}
 	l.waiting = nil
@@ -141,7 +200,7 @@ func (q *queue) drop(l *lane) {
 
 // settled is called when a delivery's outcome is in the database.
 func (q *queue) settled(j *job) {
-	delete(q.jobs, j.row.EventID)
+	q.forget(j)
 	if q.loading {
 		q.recorded[j.row.EventID] = struct{}{}
 	}
@@ -164,7 +223,7 @@ func (q *queue) clear() {
 		q.drop(l)
 	}
 	for _, j := range q.ready {
-		delete(q.jobs, j.row.EventID)
+		q.forget(j)
 		delete(q.lanes, j.row.ObjectID)
 	}
 	q.ready, q.behind = nil, true

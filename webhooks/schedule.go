@@ -16,6 +16,7 @@ var schedule = []time.Duration{0, 5 * time.Second, 5 * time.Minute, 30 * time.Mi
 const (
 	maxRetryAfter = 24 * time.Hour  // what an endpoint may ask for one delivery
 	maxThrottle   = 5 * time.Minute // and for all of its deliveries
+	minThrottle   = time.Second     // of an endpoint that says it cannot keep up
 	maxWait       = 5 * time.Minute // of a later event behind a failing earlier one
 	giveUpAfter   = 120 * time.Hour // of nothing but failures an endpoint is disabled
 )

@@ -22,19 +22,22 @@ const (
 	// headerVerdict lets an endpoint say more than a status can: "disable" (no
 	// more deliveries at all) or "abort-message" (not this one again).
 	headerVerdict = "webhook-delivery"
+	userAgent     = "Rialto-Webhooks/1"
 )
 
 // outcome is how one try ended.
 type outcome struct {
-	at       time.Time
-	took     time.Duration
-	status   int
-	err      string        // one of a few words; empty when delivered
-	answer   []byte        // beginning of a failure's body
-	after    time.Duration // Retry-After
-	throttle time.Duration // quiet the endpoint needs
-	abort    bool          // never try this one again
-	disable  string        // reason to disable the endpoint
+	at      time.Time
+	took    time.Duration
+	status  int
+	err     string        // one of a few words; empty when delivered
+	answer  []byte        // beginning of a failure's body
+	after   time.Duration // Retry-After
+	abort   bool          // never try this one again
+	disable string        // reason to disable the endpoint
+
+	overloaded bool // it says that it cannot keep up
+	ours       bool // it failed on our side: no fault of the endpoint's
 }
 
 func (o *outcome) delivered() bool { return o.err == "" }
@@ -43,12 +46,16 @@ func (o *outcome) delivered() bool { return o.err == "" }
 // each host as many as an endpoint has slots; no redirects, no proxy from the
 // environment, no transparent decompression.
 func newClient(s *Service) *http.Client {
+	config := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: s.deps.Roots, ClientSessionCache: tls.NewLRUClientSessionCache(1024)}
+	if s.certificate != nil {
+		config.GetClientCertificate = s.certificate.get
+	}
 	return &http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{
 			DialContext: s.guard.dial, DisableCompression: true, MaxIdleConnsPerHost: s.config.Slots, MaxIdleConns: 4096,
 			IdleConnTimeout: 90 * time.Second, TLSHandshakeTimeout: 10 * time.Second, MaxResponseHeaderBytes: 32 << 10,
-			TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: s.deps.Roots, ClientSessionCache: tls.NewLRUClientSessionCache(1024)},
+			TLSClientConfig: config,
 		},
 	}
 }
@@ -62,7 +69,7 @@ func (s *Service) send(ctx context.Context, client *http.Client, e *endpoint, j 
 	request, err := s.request(ctx, e, j, now)
 	if err != nil {
 		s.deps.Log.Error("webhooks: cannot sign", "event", j.row.EventID, "cause", err.Error())
-		out.err = "internal"
+		out.err, out.ours = "internal", true
 		return out
 	}
 	if j.row.Attempts == 0 {
@@ -70,7 +77,7 @@ func (s *Service) send(ctx context.Context, client *http.Client, e *endpoint, j 
 	}
 	response, err := client.Do(request)
 	if err != nil {
-		out.err = classify(err)
+		out.err, out.ours = classify(err)
 	} else {
 		out.read(response, now)
 	}
@@ -113,8 +120,8 @@ func (s *Service) request(ctx context.Context, e *endpoint, j *job, now time.Tim
 		return nil, err
 	}
 	request.Header = http.Header{
-		"Content-Type": {"application/json"}, "User-Agent": {"Rialto-Webhooks/1"},
-		"Webhook-Id": {id}, "Webhook-Timestamp": {timestamp(now)}, http.CanonicalHeaderKey(verify.HeaderJWS): {jws},
+		"Content-Type": {"application/json"}, "User-Agent": {userAgent},
+		"Rialto-Version": {e.Version}, "Webhook-Id": {id}, "Webhook-Timestamp": {timestamp(now)}, http.CanonicalHeaderKey(verify.HeaderJWS): {jws},
 	}
 	if list.Len() > 0 {
 		request.Header["Webhook-Signature"] = []string{list.String()}
@@ -156,30 +163,32 @@ func (o *outcome) read(r *http.Response, now time.Time) {
 	case http.StatusGone:
 		o.disable, o.abort = ReasonGone, true
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		o.throttle = min(o.after, maxThrottle)
+		o.overloaded = true
 	}
 }
 
-// classify says in a word why there is no answer. The cause itself could name
-// addresses inside a network.
-func classify(err error) string {
+// classify says in a word why there is no answer, and whether that is ours to
+// mend. The cause itself could name addresses inside a network.
+func classify(err error) (word string, ours bool) {
 	var dns *net.DNSError
 	var certificate *tls.CertificateVerificationError
 	var record tls.RecordHeaderError
 	var timeout net.Error
 	switch {
 	case errors.Is(err, errRefused):
-		return "address_not_allowed"
+		return "address_not_allowed", false
+	case errors.Is(err, errProxy):
+		return "proxy", true
 	case errors.As(err, &dns):
-		return "name_not_found"
+		return "name_not_found", false
 	case errors.As(err, &certificate), errors.As(err, &record):
-		return "tls"
+		return "tls", false
 	case errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, context.DeadlineExceeded):
-		return "timeout"
+		return "timeout", false
 	case errors.Is(err, context.Canceled):
-		return "stopped"
+		return "stopped", true
 	}
-	return "connection"
+	return "connection", false
 }
 
 // printable keeps ASCII letters, digits, signs and spaces: what is shown of an

@@ -2,6 +2,7 @@ package webhooks
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"io"
@@ -27,8 +28,22 @@ type Config struct {
 	Allow []string `yaml:"allow"`
 	// Timeout of one delivery (default 15 s).
 	Timeout time.Duration `yaml:"timeout"`
-	// Slots are how many deliveries one endpoint may have under way (default 16).
+	// Slots are how many deliveries one endpoint may have under way (default 16),
+	// Bytes about how many bytes of them may be in memory (default 2 MiB).
 	Slots int `yaml:"slots"`
+	Bytes int `yaml:"bytes"`
+	// Proxy is a forward proxy, http:// or https://[user:password@]host:port,
+	// that every delivery goes through. Empty: none; the environment's is not used.
+	Proxy string `yaml:"proxy"`
+	// ClientCertFile and ClientKeyFile (PEM) are shown to endpoints that ask
+	// for a certificate.
+	ClientCertFile string `yaml:"client_cert_file"`
+	ClientKeyFile  string `yaml:"client_key_file"`
+	// Keep is how long what became of an event is kept (default 90 days); the
+	// event itself stays in the journal.
+	Keep time.Duration `yaml:"keep"`
+	// Mail sends notices about endpoints to people.
+	Mail Mail `yaml:"mail"`
 }
 
 // Deps are the parts webhooks are built on.
@@ -43,20 +58,27 @@ type Deps struct {
 	Metrics  prometheus.Registerer // nil: not measured
 	Roots    *x509.CertPool        // whom endpoints' certificates must come from; nil: the system's
 	Resolver Resolver              // nil: the system's
+	Notifier Notifier              // nil: Config.Mail, or nobody
 }
 
 // Service registers endpoints and delivers to them.
 type Service struct {
-	config   Config
-	deps     Deps
-	guard    *guard
-	registry registry
-	metrics  *metrics
-	fanout   *fanout
-	dispatch *dispatch
-	record   *record
-	unnudge  func()
-	close    sync.Once
+	config    Config
+	deps      Deps
+	guard     *guard
+	registry  registry
+	metrics   *metrics
+	fanout    *fanout
+	dispatch  *dispatch
+	record    *record
+	replays   *replays
+	gaps      gaps
+	notices   notices
+	retention retention
+	unnudge   func()
+	close     sync.Once
+
+	certificate *clientCertificate // nil: none
 }
 
 // New builds the service. It does nothing until its workers are driven.
@@ -73,11 +95,33 @@ func New(c Config, d Deps) (*Service, error) {
 	if c.Slots == 0 {
 		c.Slots = 16
 	}
+	if c.Bytes == 0 {
+		c.Bytes = 2 << 20
+	}
+	if c.Keep == 0 {
+		c.Keep = 90 * 24 * time.Hour
+	}
+	if err := c.Mail.check(); err != nil {
+		return nil, err
+	}
+	if d.Notifier == nil && len(c.Mail.Command) > 0 {
+		d.Notifier = c.Mail
+	}
 	g, err := newGuard(c.Sandbox, c.Ports, c.Allow, d.Resolver)
 	if err != nil {
 		return nil, err
 	}
 	s := &Service{config: c, deps: d, guard: g}
+	if s.certificate, err = newClientCertificate(c.ClientCertFile, c.ClientKeyFile); err != nil {
+		return nil, err
+	}
+	if c.Proxy != "" {
+		if g.proxy, err = newProxy(c.Proxy, &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: d.Roots}); err != nil {
+			return nil, err
+		}
+	}
+	s.gaps.s, s.notices.s, s.retention.s = s, s, s
+	s.replays = &replays{s: s, wake: make(chan struct{}, 1)}
 	s.fanout = &fanout{s: s, follower: d.Bus.Follow("webhooks"), led: true}
 	s.record = &record{s: s, wake: make(chan struct{}, 1)}
 	s.dispatch = newDispatch(s)
@@ -99,11 +143,18 @@ type Worker struct {
 
 // Workers are the service's background work.
 func (s *Service) Workers() []Worker {
-	return []Worker{
+	list := []Worker{
 		{"webhooks.fanout", s.fanout.Step, s.fanout.follower.Wake()},
 		{"webhooks.dispatch", s.dispatch.Step, s.dispatch.wake},
 		{"webhooks.record", s.record.Step, s.record.wake},
+		{"webhooks.replays", s.replays.Step, s.replays.wake},
+		{"webhooks.gaps", s.gaps.Step, nil},
+		{"webhooks.retention", s.retention.Step, nil},
 	}
+	if s.deps.Notifier != nil {
+		list = append(list, Worker{"webhooks.notices", s.notices.Step, nil})
+	}
+	return list
 }
 
 // Close stops sending, waits for the deliveries under way (until ctx ends),

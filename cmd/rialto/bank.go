@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -17,7 +18,7 @@ import (
 
 func bankCommand(e env, args []string) error {
 	f := flags(e, "bank")
-	path := f.String("config", "", "YAML file of the sandbox (default: four banks)")
+	path := f.String("config", "", "YAML file of the sandbox (default: twelve banks, one for each way of authenticating)")
 	listen := f.String("listen", "127.0.0.1:8401", "address")
 	file := f.String("file", "", "SQLite file (default: in memory)")
 	url := f.String("url", "", "origin payers reach it at (default: as they call it)")
@@ -50,10 +51,17 @@ func bankCommand(e env, args []string) error {
 	defer stop()
 	server := &http.Server{Handler: s.Handler(), ReadHeaderTimeout: 10 * time.Second}
 	scheme := "http"
+	if *cert != "" {
+		own, err := tls.LoadX509KeyPair(*cert, *key)
+		if err != nil {
+			return err
+		}
+		server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: s.Certificate(&own)}
+	}
 	failed := make(chan error, 1)
 	go func() {
 		if *cert != "" {
-			failed <- server.ServeTLS(l, *cert, *key)
+			failed <- server.ServeTLS(l, "", "")
 			return
 		}
 		failed <- server.Serve(l)
@@ -61,7 +69,7 @@ func bankCommand(e env, args []string) error {
 	if *cert != "" {
 		scheme = "https"
 	}
-	fmt.Fprintf(e.stdout, "banks %s://%s\n", scheme, l.Addr())
+	fmt.Fprintf(e.stdout, "banks %s://%s\n", scheme, l.Addr()) // its start page says which bank does what
 	select {
 	case <-e.ctx.Done():
 		return server.Close()

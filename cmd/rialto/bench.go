@@ -11,11 +11,17 @@ import (
 
 func benchCommand(e env, args []string) error {
 	if len(args) == 0 {
-		return usagef("which benchmark? lifecycle or screening")
+		return usagef("which benchmark? lifecycle, rules or screening")
 	}
 	switch args[0] {
 	case "lifecycle":
 		return benchLifecycle(e, args[1:])
+	case "rules":
+		return benchRules(e, args[1:])
+	case "webhooks":
+		return benchWebhooks(e, args[1:])
+	case "create":
+		return benchCreate(e, args[1:])
 	case "screening":
 		return benchScreening(e, args[1:])
 	}

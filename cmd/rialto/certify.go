@@ -23,7 +23,7 @@ func certifyAdapters(e env, args []string, adapters map[string]banks.Factory) er
 	f := flags(e, "certify")
 	bank := f.String("bank", "", "id of a sandbox bank, or all that are not closed")
 	asJSON := f.Bool("json", false, "print one JSON document")
-	path := f.String("config", "", "YAML file of the sandbox, as for rialto bank (default: four banks)")
+	path := f.String("config", "", "YAML file of the sandbox, as for rialto bank (default: the same banks)")
 	if err := parse(f, args, 0); err != nil {
 		return err
 	}

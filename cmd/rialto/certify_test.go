@@ -53,7 +53,7 @@ func TestEveryOpenSandboxBankIsCertified(t *testing.T) {
 			}
 		}
 	}
-	if got := strings.Join(ids, " "); got != "sandbank deichbank heidebank" { // ebbebank is closed
+	if got := strings.Join(ids, " "); got != "sandbank deichbank heidebank kranichbank muehlenbank hafenbank lindenbank moorbank inselbank foerdebank sturmbank" { // ebbebank is closed
 		t.Errorf("certified were %q", got)
 	}
 }
@@ -63,7 +63,7 @@ func TestCertifyReadsTheSandboxsConfiguration(t *testing.T) {
 	t.Parallel()
 	config := write(t, t.TempDir(), "banks.yaml", "url: https://bank.localhost:1\nbanks:\n  - {id: testbank, final: ACSC, holder: never}\n  - {id: shut, down: true}\n")
 	out := must(t, "certify", "--bank", "all", "--config", config)
-	if !strings.Contains(out, fmt.Sprintf("testbank: %d passed, 0 failed, 0 skipped\n", len(bankstest.Checks()))) || strings.Contains(out, "shut") ||
+	if !strings.Contains(out, fmt.Sprintf("testbank: %d passed, 0 failed, 8 skipped\n", len(bankstest.Checks())-8)) || strings.Contains(out, "shut") ||
 		strings.Count(out, "\n") != len(bankstest.Checks())+1 {
 		t.Errorf("%s", out)
 	}

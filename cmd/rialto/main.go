@@ -43,11 +43,15 @@ func commands() []command {
 		{"merchants", "add|list …", "register merchants, their keys, accounts and return URIs", merchantsCommand},
 		{"keys", "rotate|show|merchant|dev-tls …", "the hub's signing keys, and keys for trying things out", keysCommand},
 		{"migrate", "--config FILE", "bring the database schema up to date", migrateCommand},
+		{"rebuild-stream", "--config FILE [--after POSITION] [--json]", "make the NATS stream anew from the journal", rebuildStreamCommand},
 		{"doctor", "--config FILE [--json]", "say what is wrong with a deployment", doctorCommand},
 		{"certify", "--bank ID|all [--json] [--config FILE]", "say whether a bank adapter behaves as every adapter must", certifyCommand},
 		{"message", "check [--json] FILE…", "say which rule an ISO 20022 message breaks", messageCommand},
 		{"screen", "--lists DIR --names FILE | --pairs FILE", "compare names with sanctions lists, or with each other", screenCommand},
-		{"bench", "lifecycle|screening [--json] …", "measure on this machine: complete deposits, name screening", benchCommand},
+		{"backtest", "--events FILE [--rules FILE] [--out FILE] [--labels FILE]", "run the monitoring rules over recorded transactions", backtestCommand},
+		{"train", "--events FILE [--labels FILE] --out FILE [--seed N]", "train the fraud score from recorded transactions", trainCommand},
+		{"bench", "lifecycle|rules|screening [--json] …", "measure on this machine: complete deposits, monitoring rules, name screening", benchCommand},
+		{"verify", "audit|webhook … FILE", "check a proof without any hub: the officers' audit chain, a recorded webhook", verifyCommand},
 		{"version", "[--json]", "what this binary is made of", versionCommand},
 	}
 }

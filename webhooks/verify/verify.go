@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf16"
 )
 
 // Window is how far the timestamp of a delivery may be from now, both ways.
@@ -339,6 +340,40 @@ func rewritten(body []byte) [][]byte {
 		json.HTMLEscape(&escaped, compact.Bytes())
 		plain := strings.NewReplacer(`\u0026`, "&", `\u003c`, "<", `\u003e`, ">", `\/`, "/").Replace(compact.String())
 		forms = append(forms, escaped.Bytes(), []byte(plain))
+		// Names that were escaped on the way (json.dumps, json_encode) are raw in ours.
+		raw := unescaped(plain)
+		var rawEscaped bytes.Buffer
+		json.HTMLEscape(&rawEscaped, raw)
+		forms = append(forms, raw, rawEscaped.Bytes())
 	}
 	return forms
+}
+
+// unescaped writes the \u escapes of characters outside ASCII as themselves.
+func unescaped(text string) []byte {
+	out := make([]byte, 0, len(text))
+	for i := 0; i < len(text); {
+		end := i
+		var units []uint16
+		for end+6 <= len(text) && text[end:end+2] == `\u` {
+			n, err := strconv.ParseUint(text[end+2:end+6], 16, 16)
+			if err != nil || n < 0x80 {
+				break
+			}
+			units = append(units, uint16(n))
+			end += 6
+		}
+		switch {
+		case len(units) > 0:
+			out = append(out, string(utf16.Decode(units))...)
+			i = end
+		case text[i] == '\\' && i+1 < len(text): // another escape, whole
+			out = append(out, text[i], text[i+1])
+			i += 2
+		default:
+			out = append(out, text[i])
+			i++
+		}
+	}
+	return out
 }

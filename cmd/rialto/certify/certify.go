@@ -137,8 +137,11 @@ func Run(ctx context.Context, o Options) (r Report, err error) {
 // target is a bank of the sandbox with the program's own adapter, configured
 // as the demo configures it.
 func target(o Options, op psu.Operator, id string) bankstest.Target {
-	return trial.Bank{Operator: op, ID: id}.Target(func(base string, log *slog.Logger) (banks.Bank, error) {
-		e := demo.BankEntries(op.Origin, op.Origin, []sandbox.Bank{{ID: id}}, map[string]any{"base_url": base})[0]
+	list := listed(o.Sandbox)
+	b := list[slices.IndexFunc(list, func(b sandbox.Bank) bool { return b.ID == id })]
+	t := trial.Bank{Operator: op, ID: id, Named: b.PSUIDRequired || b.DebtorRequired, Notifies: true}
+	return t.Target(func(base string, log *slog.Logger) (banks.Bank, error) {
+		e := demo.BankEntries(op.Origin, op.Origin, []sandbox.Bank{b}, map[string]any{"base_url": base})[0]
 		factory := o.Adapters[e.Adapter]
 		if factory == nil {
 			return nil, fmt.Errorf("there is no adapter %q", e.Adapter)

@@ -31,6 +31,8 @@ import (
 // PayeeIBAN is the casino's account, at the sandbox's first bank.
 const PayeeIBAN psd2.IBAN = "DE14900100000000000777"
 
+const payeeBank, payeeName = "sandbank", "Lucky Tide Ltd"
+
 // Options say where the world lives.
 type Options struct {
 	Dir   string // data; kept between runs
@@ -85,10 +87,14 @@ func Start(ctx context.Context, o Options) (w *World, err error) {
 	if err = w.startBank(ctx, o.Dir, l[1]); err != nil {
 		return w, err
 	}
-	if err = w.startHub(ctx, o.Dir, l[0], l[3], l[4]); err != nil {
+	file, err := loadCasino(filepath.Join(o.Dir, "casino.json"))
+	if err != nil {
 		return w, err
 	}
-	return w, w.startCasino(ctx, o.Dir, l[2])
+	if err = w.startHub(ctx, o.Dir, file, l[0], l[3], l[4]); err != nil {
+		return w, err
+	}
+	return w, w.startCasino(ctx, o.Dir, file, l[2])
 }
 
 func listen(port int) (net.Listener, error) {
@@ -123,7 +129,7 @@ func (w *World) startBank(ctx context.Context, dir string, l net.Listener) error
 	var err error
 	w.Bank, err = sandbox.Open(sandbox.Config{
 		File: filepath.Join(dir, "bank.db"), URL: w.BankURL,
-		Payees: []sandbox.Payee{{IBAN: PayeeIBAN, Name: "Lucky Tide Ltd"}},
+		Payees: []sandbox.Payee{{IBAN: PayeeIBAN, Name: payeeName}},
 	}, sandbox.Options{Log: w.log})
 	if err != nil {
 		return err
@@ -140,10 +146,7 @@ func (w *World) startBank(ctx context.Context, dir string, l net.Listener) error
 func BankEntries(apiOrigin, pageOrigin string, list []sandbox.Bank, more map[string]any) []banks.Entry {
 	var out []banks.Entry
 	for _, b := range list {
-		profile := map[string]any{
-			"base_url": apiOrigin + "/" + b.ID, "redirect_origins": []string{pageOrigin},
-			"redirect_life": "15m", "insecure_loopback": true, "debtor_account": "empty",
-		}
+		profile := profileOf(apiOrigin, pageOrigin, b)
 		for k, v := range more {
 			profile[k] = v
 		}
@@ -155,6 +158,42 @@ func BankEntries(apiOrigin, pageOrigin string, list []sandbox.Bank, more map[str
 	return out
 }
 
+// ClientID is our name at the sandbox's authorisation servers, in the form of
+// an eIDAS organisation identifier (ETSI TS 119 495).
+const ClientID = "PSDDE-BAFIN-900001"
+
+// profileOf is what an operator would write for a bank of the sandbox.
+func profileOf(apiOrigin, pageOrigin string, b sandbox.Bank) map[string]any {
+	p := map[string]any{
+		"base_url": apiOrigin + "/" + b.ID, "redirect_origins": []string{pageOrigin},
+		"redirect_life": "15m", "insecure_loopback": true, "debtor_account": "empty",
+		"notifications": true, "funds_confirmation": true,
+	}
+	if b.DebtorRequired {
+		p["debtor_account"] = "mandatory"
+	}
+	if b.Approach != "" && b.Approach != sandbox.Redirect {
+		p["approaches"] = []string{string(b.Approach)}
+	}
+	if b.PSUIDRequired {
+		p["psu_id"] = "mandatory"
+	}
+	if b.Explicit {
+		p["explicit_authorisation"] = true
+	}
+	if b.XML {
+		p["product"], p["initiating_party"] = "pain.001-instant-sepa-credit-transfers", "Rialto"
+	}
+	if b.OAuth != "" {
+		issuer := pageOrigin + "/" + b.ID
+		p["oauth"] = map[string]any{
+			"before": b.OAuth == sandbox.OAuthPreStep, "issuer": issuer, "client_id": ClientID, "require_iss": true,
+			"metadata_url": issuer + "/.well-known/oauth-authorization-server",
+		}
+	}
+	return p
+}
+
 // casinoFile is what the casino keeps between runs.
 type casinoFile struct {
 	MerchantID string `json:"merchant_id"`
@@ -162,13 +201,18 @@ type casinoFile struct {
 	EndpointID string `json:"endpoint_id"`
 }
 
-func (w *World) startHub(ctx context.Context, dir string, public, ops, admin net.Listener) error {
+func (w *World) startHub(ctx context.Context, dir string, file casinoFile, public, ops, admin net.Listener) error {
 	cfg, err := configs.Parse([]byte("sandbox: true\ndata_dir: " + filepath.Join(dir, "hub") + "\nhub: {public_url: '" + w.HubURL + "'}\n"))
 	if err != nil {
 		return err
 	}
 	cfg.Banks.KnownBanks = true
 	cfg.Banks.Entries = BankEntries(w.BankURL, w.BankURL, sandbox.DefaultBanks(), nil)
+	channel, payees, err := w.openAccount(ctx, dir, file.AccountID)
+	if err != nil {
+		return err
+	}
+	cfg.Channels, cfg.PayeeVerification = []configs.Channel{channel}, payees
 	w.Hub, err = run.Start(ctx, cfg, run.Options{Log: w.log, Public: public, Ops: ops, Admin: admin})
 	if err != nil {
 		return err
@@ -177,16 +221,12 @@ func (w *World) startHub(ctx context.Context, dir string, public, ops, admin net
 	return nil
 }
 
-func (w *World) startCasino(ctx context.Context, dir string, l net.Listener) error {
+func (w *World) startCasino(ctx context.Context, dir string, file casinoFile, l net.Listener) error {
 	keys, err := jose.LoadOrCreateKeySet(filepath.Join(dir, "casino-key.json"), rand.Reader, time.Now(), jose.ES256)
 	if err != nil {
 		return err
 	}
 	key, err := keys.Signer(jose.ES256, time.Now())
-	if err != nil {
-		return err
-	}
-	file, err := loadCasino(filepath.Join(dir, "casino.json"))
 	if err != nil {
 		return err
 	}
@@ -196,7 +236,7 @@ func (w *World) startCasino(ctx context.Context, dir string, l net.Listener) err
 	}
 	err = run.PutMerchant(ctx, w.Hub.Store, &psd2.Merchant{
 		ID: file.MerchantID, Name: "Lucky Tide", LegalName: "Lucky Tide Ltd", Website: "casino.localhost", Keys: jwks,
-		Accounts:   []psd2.PayeeAccount{{ID: file.AccountID, Name: "Lucky Tide Ltd", IBAN: PayeeIBAN, BIC: "SANDDEFFXXX"}},
+		Accounts:   []psd2.PayeeAccount{{ID: file.AccountID, Name: payeeName, IBAN: PayeeIBAN, BIC: "SANDDEFFXXX"}},
 		ReturnURIs: []string{w.CasinoURL + "/back"}, PayerPolicy: psd2.PayerRequired, Gambling: true,
 	})
 	if err != nil {

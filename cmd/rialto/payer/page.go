@@ -27,6 +27,9 @@ type form struct {
 	action  *url.URL
 	values  url.Values
 	buttons []button
+	fields  []string // what a person has to fill in
+	choices []string // values of the radio buttons
+	asks    string   // what his bank asks through this form: data-kind of a prompt
 }
 
 type button struct{ name, value string }
@@ -74,7 +77,7 @@ func (p *page) take(z *html.Tokenizer, tag string, a map[string]string, open *fo
 			p.links[name] = a["href"]
 		}
 	case "form":
-		open = &form{id: a["id"], method: http.MethodGet, action: p.url, values: url.Values{}}
+		open = &form{id: a["id"], method: http.MethodGet, action: p.url, values: url.Values{}, asks: a["data-kind"]}
 		if strings.EqualFold(a["method"], "post") {
 			open.method = http.MethodPost
 		}
@@ -83,8 +86,14 @@ func (p *page) take(z *html.Tokenizer, tag string, a map[string]string, open *fo
 		}
 		p.forms = append(p.forms, open)
 	case "input":
-		if open != nil && a["type"] == "hidden" {
+		switch {
+		case open == nil:
+		case a["type"] == "hidden":
 			open.values.Add(a["name"], a["value"])
+		case a["type"] == "radio":
+			open.choices = append(open.choices, a["value"])
+		default:
+			open.fields = append(open.fields, a["name"])
 		}
 	case "button":
 		if _, disabled := a["disabled"]; open != nil && !disabled {
@@ -115,6 +124,16 @@ func (p *page) link(name string) string {
 		return u.String()
 	}
 	return ""
+}
+
+// prompt finds the form by which his bank asks him something.
+func (p *page) prompt() *form {
+	for _, f := range p.forms {
+		if f.asks != "" {
+			return f
+		}
+	}
+	return nil
 }
 
 // form finds a form by its id.

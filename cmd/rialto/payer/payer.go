@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -125,6 +126,10 @@ func (p *Payer) move(ctx context.Context, at *page, bank *bool) (next *page, mov
 		next, err = p.atBank(ctx, toBank)
 		return next, true, err
 	}
+	if f := at.prompt(); f != nil {
+		next, err = p.timed("answer", func() (*page, error) { return p.answer(ctx, f) })
+		return next, true, err
+	}
 	if f := at.formWithButton("bank", p.Bank); f != nil {
 		next, err = p.timed("choose bank", func() (*page, error) { return p.submit(ctx, f) })
 		return next, true, err
@@ -143,18 +148,73 @@ func (p *Payer) move(ctx context.Context, at *page, bank *bool) (next *page, mov
 	return at, false, nil
 }
 
-// atBank authorises at the bank and comes back.
-func (p *Payer) atBank(ctx context.Context, link string) (*page, error) {
-	back := ""
-	_, err := p.timed("bank", func() (*page, error) {
-		o, err := psu.Walk(ctx, p.Client, link, p.Credentials, p.Wish, p.Now)
-		back = o.Location
-		return nil, err
-	})
-	if err != nil || p.NeverReturns {
+// answer says what his bank asks through the hosted page.
+func (p *Payer) answer(ctx context.Context, f *form) (*page, error) {
+	said, err := p.Credentials.Say(f.asks, f.choices, p.Now())
+	if err != nil {
 		return nil, err
 	}
-	return p.timed("return", func() (*page, error) { return p.get(ctx, back) })
+	for name, value := range map[string]string{"psu_id": said.User, "password": said.Password, "code": said.Code} {
+		if slices.Contains(f.fields, name) {
+			f.values.Set(name, value)
+		}
+	}
+	if said.Method != "" {
+		f.values.Set("method", said.Method)
+	}
+	return p.submit(ctx, f)
+}
+
+// maxVisits bounds how often a bank may call him back: a login before the order
+// is one visit, confirming it another.
+const maxVisits = 3
+
+// atBank authorises at the bank and comes back; where the hub sends him on to
+// the bank's next page, he goes.
+func (p *Payer) atBank(ctx context.Context, link string) (*page, error) {
+	for range maxVisits {
+		back := ""
+		_, err := p.timed("bank", func() (*page, error) {
+			o, err := psu.Walk(ctx, p.Client, link, p.Credentials, p.Wish, p.Now)
+			back = o.Location
+			return nil, err
+		})
+		if err != nil || p.NeverReturns {
+			return nil, err
+		}
+		bank, err := url.Parse(link)
+		if err != nil {
+			return nil, err
+		}
+		link = ""
+		at, err := p.timed("return", func() (pg *page, err error) {
+			link, pg, err = p.comeBack(ctx, back, bank.Host)
+			return pg, err
+		})
+		if err != nil || link == "" {
+			return at, err
+		}
+	}
+	return nil, fmt.Errorf("%w: the bank sends him round in circles", ErrNotPossible)
+}
+
+// comeBack opens the address the bank sent him to. again is where the hub sends
+// him when that is the bank once more; else he sees a page.
+func (p *Payer) comeBack(ctx context.Context, address, bank string) (again string, _ *page, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return "", nil, err
+	}
+	res, err := p.Client.Do(req)
+	if err != nil {
+		return "", nil, err
+	}
+	if to, ok := redirect(res); ok && to.Host == bank {
+		drain(res)
+		return to.String(), nil, nil
+	}
+	pg, err := p.follow(ctx, res)
+	return "", pg, err
 }
 
 // Look reads a status page again.
@@ -178,6 +238,12 @@ func (p *Payer) timed(name string, f func() (*page, error)) (*page, error) {
 // leave submits the consent; toBank is where the hub sends the payer, empty
 // when it kept him, and then the page is what he sees instead.
 func (p *Payer) leave(ctx context.Context, f *form) (toBank string, _ *page, err error) {
+	if slices.Contains(f.fields, "psu_id") { // a bank that wants to know its customer before he comes
+		f.values.Set("psu_id", p.Credentials.User)
+	}
+	if slices.Contains(f.fields, "iban") && len(p.Credentials.Accounts) > 0 {
+		f.values.Set("iban", p.Credentials.Accounts[0].IBAN)
+	}
 	res, err := p.send(ctx, f)
 	if err != nil {
 		return "", nil, err

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -21,6 +22,7 @@ import (
 
 	"github.com/rialto-hub/rialto/banks"
 	"github.com/rialto-hub/rialto/banks/berlingroup"
+	"github.com/rialto-hub/rialto/banks/remote"
 	"github.com/rialto-hub/rialto/configs"
 	"github.com/rialto-hub/rialto/psd2"
 	"github.com/rialto-hub/rialto/psd2/bus"
@@ -31,8 +33,9 @@ import (
 	"github.com/rialto-hub/rialto/webhooks"
 )
 
-// Adapters are the bank adapters this binary knows.
-var Adapters = map[string]banks.Factory{"berlingroup": berlingroup.Open}
+// Adapters are the bank adapters this binary knows. "remote" has a hub's NATS to
+// speak over once it runs; here it only checks profiles.
+var Adapters = map[string]banks.Factory{"berlingroup": berlingroup.Open, "remote": remote.Factory(nil)}
 
 // Options are what a process gives its hub beside the configuration.
 type Options struct {
@@ -56,6 +59,8 @@ type Hub struct {
 	bus      *bus.Bus
 	hub      *hub.Hub
 	banks    *banks.Registry
+	channels map[string]banks.Channel // by payee account
+	vop      hub.VoP
 	edge     *edge.Edge
 	id       string         // of this process in leases
 	closers  []func() error // run in reverse
@@ -78,7 +83,7 @@ func Start(ctx context.Context, cfg configs.Config, o Options) (h *Hub, err erro
 	}()
 	h.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	h.edge = &edge.Edge{Log: o.Log, Now: time.Now, Random: rand.Reader, TrustedProxies: cfg.HTTP.TrustedProxies, Metrics: edge.NewMetrics(h.registry)}
-	for _, part := range []func(context.Context) error{h.openData, h.openStore, h.openKeys, h.openBanks, h.openBus, h.openHub, h.putMerchants} {
+	for _, part := range []func(context.Context) error{h.openData, h.openStore, h.openKeys, h.openBus, h.openBanks, h.openChannels, h.openHub, h.putMerchants} {
 		if err = part(ctx); err != nil {
 			return h, err
 		}
@@ -147,11 +152,16 @@ func (h *Hub) openBanks(context.Context) error {
 	if err != nil {
 		return err
 	}
-	built, err := banks.Build(entries, Adapters, banks.Deps{Now: time.Now, Log: h.log})
+	adapters := maps.Clone(Adapters)
+	adapters["remote"] = remote.Factory(h.bus)
+	built, err := banks.Build(entries, adapters, banks.Deps{Now: time.Now, Log: h.log})
 	if err != nil {
 		return err
 	}
 	h.banks = banks.NewRegistry(entries, built, time.Now)
+	board := h.bus.Board("BANK_HEALTH", 8*24*time.Hour)
+	h.onClose(func() error { board.Close(); return nil })
+	h.banks.Share(board, h.id)
 	return nil
 }
 
@@ -166,6 +176,7 @@ func (h *Hub) openBus(ctx context.Context) (err error) {
 func (h *Hub) openHub(context.Context) (err error) {
 	h.hub = hub.New(h.cfg.Hub, hub.Deps{
 		Store: h.Store, Banks: h.banks, Holder: h.id, Now: time.Now, Random: rand.Reader, Log: h.log, Metrics: h.registry,
+		Channels: h.channels, VoP: h.vop,
 	})
 	h.cfg.Webhooks.Sandbox = h.cfg.Webhooks.Sandbox || h.cfg.Sandbox
 	h.Webhooks, err = webhooks.New(h.cfg.Webhooks, webhooks.Deps{
@@ -194,7 +205,7 @@ func (h *Hub) putMerchants(ctx context.Context) error {
 		}
 		for _, e := range m.Webhooks {
 			e.MerchantID = m.ID
-			if _, err := h.Webhooks.Put(ctx, e); err != nil {
+			if _, err := h.Webhooks.Configure(ctx, e); err != nil {
 				return fmt.Errorf("merchant %s: webhook: %w", m.ID, err)
 			}
 		}
@@ -248,11 +259,13 @@ func (h *Hub) startWork() {
 	add("sequencer", worker{"sequencer", sequencer.Step, h.Store.Committed()})
 	add("relay", worker{"relay", h.bus.Relay(h.Store, h.id).Step, sequencer.Positioned()})
 	add("follow", worker{"follow", h.hub.Step, h.hub.Wake()})
+	add("follow", worker{"transfers", h.hub.StepTransfers, h.hub.TransfersWake()}, worker{"statements", h.hub.StepStatements, nil})
 	if h.cfg.Runs("webhooks") {
 		for _, w := range h.Webhooks.Workers() {
 			workers = append(workers, worker{w.Name, w.Step, w.Wake})
 		}
 	}
+	workers = append(workers, worker{name: "health", step: h.hub.HealthStep})
 	wait := work(ctx, time.Now, h.log, workers)
 	h.onClose(func() error { cancel(); wait(); h.hub.Close(); return nil })
 }

@@ -5,6 +5,7 @@
 //
 //	GET  /            the lobby: balance, deposit form, what has happened
 //	POST /deposit     asks the hub, sends the player to the hosted page
+//	POST /withdraw    has the hub pay his balance back to the account he paid from
 //	GET  /back        where the hosted page sends him; shows what is known
 //	POST /webhook     the hub's events
 //	GET  /state       the same as JSON, for programs
@@ -19,6 +20,7 @@ import (
 	"html/template"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -65,6 +67,15 @@ type deposit struct {
 	Status psd2.State
 	Why    psd2.FailureReason
 	Credit bool
+	Source string // src_…, the account that paid, once the hub knows it
+}
+
+// payout is what the casino knows of one withdrawal.
+type payout struct {
+	ID     string
+	Player string
+	Amount psd2.Money
+	Status psd2.TransferState
 }
 
 // Casino is the server. Its books are in memory: it is a demo.
@@ -77,6 +88,7 @@ type Casino struct {
 	mu       sync.Mutex
 	balance  map[string]int64
 	deposits []*deposit
+	payouts  []*payout
 	webhooks []Webhook
 	seen     map[string]bool // event ids: deliveries come at least once
 	changed  chan struct{}   // closed and renewed at every change
@@ -100,6 +112,7 @@ func New(cfg Config) (*Casino, error) {
 	}
 	c.mux.HandleFunc("GET /{$}", c.lobby)
 	c.mux.HandleFunc("POST /deposit", c.deposit)
+	c.mux.HandleFunc("POST /withdraw", c.withdraw)
 	c.mux.HandleFunc("GET /back", c.back)
 	c.mux.HandleFunc("POST /webhook", c.webhook)
 	c.mux.HandleFunc("GET /state", c.state)
@@ -124,6 +137,7 @@ type view struct {
 	Players  []string
 	Balance  int64
 	Deposits []deposit
+	Payouts  []payout
 	Webhooks []Webhook
 	Message  string
 	Wait     bool
@@ -136,6 +150,11 @@ func (c *Casino) view(player string) view {
 	for i := len(c.deposits) - 1; i >= 0 && len(v.Deposits) < 8; i-- {
 		if c.deposits[i].Player == player {
 			v.Deposits = append(v.Deposits, *c.deposits[i])
+		}
+	}
+	for i := len(c.payouts) - 1; i >= 0 && len(v.Payouts) < 8; i-- {
+		if c.payouts[i].Player == player {
+			v.Payouts = append(v.Payouts, *c.payouts[i])
 		}
 	}
 	for i := len(c.webhooks) - 1; i >= 0 && len(v.Webhooks) < 12; i-- {
@@ -188,8 +207,7 @@ func (c *Casino) deposit(w http.ResponseWriter, r *http.Request) {
 // Deposit asks the hub for a deposit of one player.
 func (c *Casino) Deposit(ctx context.Context, player string, minor int64, locale string) (*apiclient.Payment, error) {
 	p, err := c.cfg.Client.Create(ctx, apiclient.Deposit{
-		Amount: psd2.Euro(minor), PayeeAccountID: c.cfg.AccountID, Reference: "Lucky Tide deposit",
-		Player:    psd2.Player{Reference: strings.ToLower(strings.ReplaceAll(player, " ", "-")), Name: player},
+		Amount: psd2.Euro(minor), PayeeAccountID: c.cfg.AccountID, Reference: "Lucky Tide deposit", Player: facts(player),
 		ReturnURI: c.cfg.URL + "/back", State: rand.Text(), Locale: locale,
 	}, rand.Text())
 	if err != nil {
@@ -199,6 +217,55 @@ func (c *Casino) Deposit(ctx context.Context, player string, minor int64, locale
 	defer c.mu.Unlock()
 	c.deposits = append(c.deposits, &deposit{ID: p.ID, Player: player, Amount: p.Amount, Status: p.Status})
 	return p, nil
+}
+
+// facts are what the casino tells the hub of a player.
+func facts(player string) psd2.Player {
+	return psd2.Player{Reference: strings.ToLower(strings.ReplaceAll(player, " ", "-")), Name: player, KYCStatus: "verified"}
+}
+
+func (c *Casino) withdraw(w http.ResponseWriter, r *http.Request) {
+	player := known(r.FormValue("player"))
+	if _, err := c.Withdraw(r.Context(), player); err != nil {
+		v := c.view(player)
+		v.Message = "The withdrawal could not be started."
+		var problem *apiclient.Problem
+		if errors.As(err, &problem) {
+			v.Message += " " + problem.Detail
+		}
+		c.render(w, http.StatusBadGateway, v)
+		return
+	}
+	http.Redirect(w, r, "/?player="+url.QueryEscape(player), http.StatusSeeOther)
+}
+
+// Withdraw has the hub pay a player's whole balance to the account he last paid
+// from. The balance is his again if the payout does not happen.
+func (c *Casino) Withdraw(ctx context.Context, player string) (*apiclient.Transfer, error) {
+	c.mu.Lock()
+	minor, source := c.balance[player], ""
+	for _, d := range c.deposits {
+		if d.Player == player && d.Credit && d.Source != "" {
+			source = d.Source
+		}
+	}
+	if minor > 0 && source != "" {
+		c.balance[player] = 0
+	}
+	c.mu.Unlock()
+	if minor <= 0 || source == "" {
+		return nil, errors.New("casino: nothing to pay out, or no account to pay it to")
+	}
+	t, err := c.cfg.Client.Payout(ctx, apiclient.Payout{Amount: psd2.Euro(minor), AccountID: c.cfg.AccountID,
+		Reference: "Lucky Tide payout", Player: facts(player), SourceID: source}, rand.Text())
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err != nil {
+		c.balance[player] += minor
+		return nil, err
+	}
+	c.payouts = append(c.payouts, &payout{ID: t.ID, Player: player, Amount: t.Amount, Status: t.Status})
+	return t, nil
 }
 
 // back is only a page: what it shows comes from webhooks.
@@ -259,7 +326,14 @@ func (c *Casino) take(e *verify.Event, ok [3]bool) error {
 			ID            string             `json:"id"`
 			Status        psd2.State         `json:"status"`
 			FailureReason psd2.FailureReason `json:"failure_reason"`
+			Source        struct {
+				ID string `json:"id"`
+			} `json:"payment_source"`
 		} `json:"payment"`
+		Payout struct {
+			ID     string             `json:"id"`
+			Status psd2.TransferState `json:"status"`
+		} `json:"payout"`
 	}
 	if err := json.Unmarshal(e.Data, &data); err != nil {
 		return err
@@ -277,10 +351,22 @@ func (c *Casino) take(e *verify.Event, ok [3]bool) error {
 			continue
 		}
 		d.Status, d.Why = data.Payment.Status, data.Payment.FailureReason
+		if s := data.Payment.Source.ID; s != "" {
+			d.Source = s
+		}
 		if e.Type == psd2.EventCreditable && !d.Credit {
 			d.Credit = true
 			c.balance[d.Player] += d.Amount.AmountMinor
 		}
+	}
+	for _, p := range c.payouts {
+		if p.ID != data.Payout.ID {
+			continue
+		}
+		if back := psd2.TransferFailed == data.Payout.Status || psd2.TransferReturned == data.Payout.Status; back && p.Status != data.Payout.Status {
+			c.balance[p.Player] += p.Amount.AmountMinor
+		}
+		p.Status = data.Payout.Status
 	}
 	close(c.changed)
 	c.changed = make(chan struct{})

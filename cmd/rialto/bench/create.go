@@ -1,0 +1,115 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rialto-hub/rialto/cmd/rialto/fleet"
+)
+
+func mkdir(dir string) error { return os.MkdirAll(dir, 0o700) }
+
+// CreateOptions of a run of Create.
+type CreateOptions struct {
+	Fleet   fleet.Options
+	Runs    int
+	For     time.Duration // of each run
+	Clients int
+}
+
+// CreateReport is the benchmark's answer; numbers are medians of runs.
+type CreateReport struct {
+	Runs      int     `json:"runs"`
+	Clients   int     `json:"clients"`
+	Database  string  `json:"database"`
+	CreatesPS float64 `json:"creates_per_s"` // each signed, idempotent and durable, over TLS
+	P50MS     float64 `json:"p50_ms"`
+	P99MS     float64 `json:"p99_ms"`
+	FloorPS   float64 `json:"floor_per_s"` // what its parts cost bare: exchange, transaction, signature, verification
+	Ratio     float64 `json:"ratio"`
+}
+
+// createRun is one of the runs.
+type createRun struct{ perSecond, p50, p99, floor float64 }
+
+// Create measures how many deposits a second a hub in a process of its own
+// creates for one merchant in this one, who signs each request.
+func Create(ctx context.Context, o CreateOptions) (r CreateReport, err error) {
+	f, err := fleet.Start(ctx, o.Fleet)
+	if err != nil {
+		return r, err
+	}
+	defer f.Close()
+	if _, err := creates(ctx, f, o, "warm"); err != nil {
+		return r, fmt.Errorf("warm-up: %w", err)
+	}
+	var runs []createRun
+	for i := range o.Runs {
+		one, err := creates(ctx, f, o, fmt.Sprint("run", i))
+		if err != nil {
+			return r, err
+		}
+		bareOptions := o.Fleet
+		bareOptions.Dir = filepath.Join(o.Fleet.Dir, fmt.Sprint("floor", i))
+		rates, err := bare(ctx, bareOptions) // the hub is idle meanwhile
+		if err != nil {
+			return r, err
+		}
+		one.floor = 1 / (1/rates.HTTPExchanges + 1/rates.Transactions + 1/rates.Signatures + 1/rates.Verifications)
+		runs = append(runs, one)
+	}
+	m := func(of func(createRun) float64) float64 {
+		var list []float64
+		for _, x := range runs {
+			list = append(list, of(x))
+		}
+		slices.Sort(list)
+		return list[len(list)/2]
+	}
+	r = CreateReport{
+		Runs: o.Runs, Clients: o.Clients, Database: "sqlite", CreatesPS: round(m(func(x createRun) float64 { return x.perSecond })),
+		P50MS: m(func(x createRun) float64 { return x.p50 }), P99MS: m(func(x createRun) float64 { return x.p99 }),
+		FloorPS: round(m(func(x createRun) float64 { return x.floor })),
+	}
+	if o.Fleet.DatabaseURL != "" {
+		r.Database = "postgres"
+	}
+	r.Ratio = share(r.CreatesPS, r.FloorPS)
+	return r, nil
+}
+
+// creates asks for deposits for a while, each with a key of its own.
+func creates(ctx context.Context, f *fleet.Fleet, o CreateOptions, name string) (x createRun, err error) {
+	var mu sync.Mutex
+	var took []time.Duration
+	var failed error
+	var n atomic.Int64
+	var wg sync.WaitGroup
+	began := time.Now()
+	for range o.Clients {
+		wg.Go(func() {
+			var own []time.Duration
+			var err error
+			for time.Since(began) < o.For && ctx.Err() == nil && err == nil {
+				at, id := time.Now(), fmt.Sprint(name, "-", n.Add(1))
+				if _, err = f.Deposit(ctx, "player-"+id, "key-"+id); err == nil {
+					own = append(own, time.Since(at))
+				}
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			took, failed = append(took, own...), errors.Join(failed, err)
+		})
+	}
+	wg.Wait()
+	elapsed := time.Since(began)
+	s := spreadOf(took)
+	return createRun{perSecond: float64(len(took)) / elapsed.Seconds(), p50: s.p50, p99: s.p99}, errors.Join(failed, ctx.Err())
+}

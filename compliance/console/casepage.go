@@ -1,0 +1,565 @@
+package console
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/rialto-hub/rialto/compliance"
+	"github.com/rialto-hub/rialto/psd2"
+	"github.com/rialto-hub/rialto/psd2/page"
+)
+
+// casePage is all of a case on one page.
+type casePage struct {
+	ID, Short  string
+	Version    int64
+	Title      string
+	Severity   badge
+	Score      int64
+	State      badge
+	Clock      badge
+	Sample     bool
+	Escalated  bool
+	Erased     bool
+	Restricted bool
+	Lock       string
+	Proposal   *proposalView
+	Wait       string
+	Alerts     []alertView
+	Chart      *chart
+	Graph      *graph
+	Similar    []similarView
+	Facts      []fact
+	Person     []fact
+	Fields     []option // that may be revealed
+	Why        []option // reasons to
+	Revealed   *fact
+	History    []historyLine
+	Actions    []actionForm
+	Report     bool // there is a page for the report
+}
+
+type proposalView struct {
+	Text    string
+	Own     bool
+	Entries []string
+}
+
+type alertView struct {
+	ID, Title, Family string
+	Severity          badge
+	Score             int64
+	Hits              int
+	Last              instant
+	Outcome           string
+	Words             string
+	Numbers           []fact
+	Rule, Version     string
+}
+
+type similarView struct {
+	ID, Short, Title, Outcome, Reason string
+	Same                              bool
+	Score                             int64
+	Closed                            instant
+}
+
+type historyLine struct {
+	At    instant
+	Who   string
+	Title string
+	Note  string
+	Gone  bool
+	Kind  string
+}
+
+// actionForm is one thing the officer can do now.
+type actionForm struct {
+	Do        string
+	Text      string
+	Hint      string
+	Key       string // that opens it
+	Plain     bool   // a button without fields
+	Primary   bool
+	Reasons   []option
+	Note      bool
+	NoteNeeds bool
+	Until     string // value of a date field; "" hides it
+	UntilText string
+	People    []option
+	Reference string // label of a reference field; "" hides it
+	Entries   bool
+}
+
+// theCase loads the case of the URL for this officer.
+func (v *visit) theCase() (*compliance.Case, error) {
+	return v.Desk.Case(v.ctx(), v.officer, v.Param("id"))
+}
+
+// showCase is GET /cases/{id}.
+func (v *visit) showCase() error {
+	c, err := v.theCase()
+	if err != nil {
+		return err
+	}
+	return v.caseWith(c, nil)
+}
+
+func (v *visit) caseWith(c *compliance.Case, revealed *fact) error {
+	p := casePage{ID: c.ID, Short: short(c.ID), Version: c.Version, Title: v.rule(c.Rule), Severity: v.severity(c.Severity), Score: c.Score,
+		State: v.state(c.State), Clock: v.clockOf(c), Sample: c.Sample, Escalated: c.Escalated, Erased: !c.ErasedAt.IsZero(),
+		Restricted: c.State.Restricted(), Revealed: revealed, Why: v.reasons(compliance.RevealReasons)}
+	if c.LockedBy != "" && c.LockedBy != v.officer.ID && v.Now().Before(c.LockedUntil) {
+		p.Lock = v.say("case.locked", "who", c.LockedName, "until", v.at(c.LockedUntil).Text)
+	}
+	if c.State.Proposed() {
+		p.Proposal = &proposalView{Own: c.Proposal.By == v.officer.ID, Entries: c.Proposal.Entries, Text: v.say("case.proposal",
+			"who", c.Proposal.Name, "what", v.say("state."+string(c.State)), "when", v.at(c.Proposal.At).Text, "why", v.reasonText(c.Proposal.Reason))}
+	}
+	if c.State == compliance.SARFiled {
+		p.Wait = v.say("case.waiting", "reference", c.Reference, "until", v.at(c.WaitUntil).Text)
+	}
+	facts, err := v.Facts.FactsOf(v.ctx(), c)
+	if err != nil {
+		return err
+	}
+	if v.Payouts != nil && c.PersonID != "" {
+		out, err := v.Payouts.Payouts(v.ctx(), c.PersonID)
+		if err != nil {
+			return err
+		}
+		facts.AddMovements(out...)
+	}
+	hits, err := v.alerts(c, &p)
+	if err != nil {
+		return err
+	}
+	p.Chart, p.Graph = v.chartOf(facts, hits), v.graphOf(c, facts)
+	p.Facts, p.Person, p.Fields = v.caseFacts(c), v.person(facts), v.fields(facts)
+	if err := v.past(c, &p); err != nil {
+		return err
+	}
+	if p.Actions, err = v.actions(c); err != nil {
+		return err
+	}
+	p.Report = v.officer.Has(compliance.MLRO) && c.State != compliance.New && c.State != compliance.Triaged && c.State != compliance.Closed
+	self := *v.Request().URL
+	self.Path = "/cases/" + c.ID
+	return v.show("queue", page.Page{Name: "case", Title: p.Title + " …" + p.Short, Self: &self, Data: p})
+}
+
+// alerts fills why the case is here, and gives all hits for the chart.
+func (v *visit) alerts(c *compliance.Case, p *casePage) ([]compliance.Hit, error) {
+	list, err := v.Desk.AlertsOf(v.ctx(), c.ID)
+	if err != nil {
+		return nil, err
+	}
+	var all []compliance.Hit
+	for _, a := range list {
+		hits, err := v.Desk.HitsOf(v.ctx(), a, 50)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, hits...)
+		view := alertView{ID: a.ID, Family: v.family(a.Family), Severity: v.severity(a.Severity), Score: a.Score, Hits: int(a.HitCount),
+			Last: v.at(a.Last()), Outcome: v.outcome(a.Outcome)}
+		if len(hits) > 0 {
+			h := hits[0]
+			view.Title, view.Rule, view.Version = v.rule(h.Rule), h.Rule, h.RuleVersion
+			view.Words, view.Numbers = v.explain(h), v.numbers(h.Inputs)
+		}
+		p.Alerts = append(p.Alerts, view)
+	}
+	return all, nil
+}
+
+// explain puts a hit into a sentence.
+func (v *visit) explain(h compliance.Hit) string {
+	if h.Inputs == nil {
+		return v.say("alert.erased")
+	}
+	if v.Rules != nil {
+		if text := v.Rules.Explain(v.lang, h.Rule, h.RuleVersion, h.Inputs); text != "" {
+			return text
+		}
+	}
+	return v.say("alert.fired", "rule", h.Rule, "version", h.RuleVersion)
+}
+
+// numbers lists a hit's inputs: amounts as money, texts of people masked.
+func (v *visit) numbers(inputs json.RawMessage) []fact {
+	var m map[string]any
+	decoder := json.NewDecoder(strings.NewReader(string(inputs)))
+	decoder.UseNumber()
+	if decoder.Decode(&m) != nil {
+		return nil
+	}
+	names := make([]string, 0, len(m))
+	for name := range m {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	var list []fact
+	for _, name := range names[:min(len(names), 40)] {
+		list = append(list, fact{Term: v.sayOr("input."+name, strings.ReplaceAll(strings.TrimSuffix(name, "_minor"), "_", " ")), Text: v.input(name, m[name])})
+	}
+	return list
+}
+
+func (v *visit) input(name string, value any) string {
+	switch x := value.(type) {
+	case json.Number:
+		if n, err := x.Int64(); err == nil && strings.HasSuffix(name, "_minor") {
+			return page.Money(v.lang, psd2.Euro(n))
+		}
+		return x.String()
+	case bool:
+		return v.say(map[bool]string{true: "yes", false: "no"}[x])
+	case string:
+		if t, err := time.Parse(time.RFC3339, x); err == nil {
+			return v.at(t).Text
+		}
+		if iban, err := psd2.ParseIBAN(strings.ToUpper(x)); err == nil {
+			return maskedIBAN(iban)
+		}
+		if isWord(x) {
+			return x
+		}
+		return masked(x)
+	case nil:
+		return "–"
+	case []any:
+		return v.say("input.list", "n", len(x))
+	}
+	return "…"
+}
+
+// isWord reports a short code of a program rather than a person's text.
+func isWord(s string) bool {
+	if len(s) > 24 || s == "" {
+		return false
+	}
+	if _, err := psd2.ParseIBAN(strings.ToUpper(s)); err == nil {
+		return false
+	}
+	return !strings.ContainsFunc(s, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '_' && r != '.' && r != '-' && r != '%'
+	})
+}
+
+func (v *visit) caseFacts(c *compliance.Case) []fact {
+	assignee := c.AssigneeName
+	if assignee == "" {
+		assignee = v.say("assignee.nobody")
+	}
+	list := []fact{
+		{Term: v.say("fact.assignee"), Text: assignee},
+		{Term: v.say("fact.opened"), Text: v.at(c.OpenedAt).Text},
+		{Term: v.say("fact.entity"), Text: v.sayOr("entity."+c.EntityKind, c.EntityKind), Code: "…" + short(c.EntityKey)},
+		{Term: v.say("fact.merchant"), Text: v.Merchant(v.ctx(), c.MerchantID)},
+	}
+	if c.Outcome != "" {
+		list = append(list, fact{Term: v.say("fact.outcome"), Text: v.outcome(c.Outcome) + " · " + v.reasonText(c.Reason)})
+	}
+	if c.Reference != "" {
+		list = append(list, fact{Term: v.say("fact.reference"), Code: c.Reference})
+	}
+	if !c.SnoozedUntil.IsZero() {
+		list = append(list, fact{Term: v.say("fact.snoozed"), Text: v.at(c.SnoozedUntil).Text, Kind: "look"})
+	}
+	return list
+}
+
+// person is what is known of him, masked.
+func (v *visit) person(f *compliance.Facts) []fact {
+	if !f.Known {
+		return nil
+	}
+	list := []fact{
+		{Term: v.say("person.name"), Text: masked(f.Player.Name)},
+		{Term: v.say("person.birth"), Text: maskedDigits(f.Player.DateOfBirth)},
+		{Term: v.say("person.reference"), Text: masked(f.Player.Reference)},
+		{Term: v.say("person.residence"), Text: f.Player.Residence},
+		{Term: v.say("person.kyc"), Text: f.Player.KYCStatus},
+	}
+	for i, a := range f.Accounts {
+		list = append(list, fact{Term: v.say("person.account", "n", i+1), Text: maskedIBAN(a.IBAN) + " · " + masked(a.Name)})
+	}
+	return slices.DeleteFunc(list, func(x fact) bool { return x.Text == "" })
+}
+
+func maskedDigits(s string) string {
+	if s == "" {
+		return ""
+	}
+	return "••••-••-••"
+}
+
+// fields are those that can be revealed one by one.
+func (v *visit) fields(f *compliance.Facts) []option {
+	if !f.Known || !v.officer.Has(compliance.Analyst, compliance.MLRO) {
+		return nil
+	}
+	list := []option{{Value: "name", Text: v.say("person.name")}, {Value: "birth", Text: v.say("person.birth")}, {Value: "reference", Text: v.say("person.reference")}}
+	for i := range f.Accounts {
+		list = append(list, option{Value: "account." + strconv.Itoa(i+1), Text: v.say("person.account", "n", i+1)})
+	}
+	return list
+}
+
+// reveal is POST /cases/{id}/reveal.
+func (v *visit) reveal() error {
+	form, err := v.form()
+	if err != nil {
+		return err
+	}
+	c, err := v.theCase()
+	if err != nil {
+		return err
+	}
+	facts, err := v.Facts.FactsOf(v.ctx(), c)
+	if err != nil {
+		return err
+	}
+	field := form.Get("field")
+	i := slices.IndexFunc(v.fields(facts), func(o option) bool { return o.Value == field })
+	if i < 0 {
+		return psd2.Invalid("field", "field_unknown", "there is no such field")
+	}
+	value := ""
+	switch field {
+	case "name":
+		value = facts.Player.Name
+	case "birth":
+		value = facts.Player.DateOfBirth
+	case "reference":
+		value = facts.Player.Reference
+	default:
+		n, _ := strconv.Atoi(strings.TrimPrefix(field, "account.")) // one of fields
+		value = facts.Accounts[n-1].IBAN.Grouped() + " · " + facts.Accounts[n-1].Name
+	}
+	if err := v.Desk.Reveal(v.ctx(), v.officer, c.ID, field, form.Get("reason")); err != nil {
+		return err
+	}
+	return v.caseWith(c, &fact{Term: v.fields(facts)[i].Text, Text: value})
+}
+
+// past fills similar cases and the history.
+func (v *visit) past(c *compliance.Case, p *casePage) error {
+	similar, err := v.Desk.Similar(v.ctx(), v.officer, c, 5)
+	if err != nil {
+		return err
+	}
+	for _, s := range similar {
+		p.Similar = append(p.Similar, similarView{ID: s.ID, Short: short(s.ID), Title: v.rule(s.Rule), Outcome: v.outcome(s.Outcome),
+			Reason: v.reasonText(s.Reason), Same: s.Same == 1, Score: s.Score, Closed: v.at(s.Closed())})
+	}
+	lines, err := v.Desk.History(v.ctx(), c.ID, 100)
+	if err != nil {
+		return err
+	}
+	names := v.names()
+	for _, l := range lines {
+		p.History = append(p.History, v.historyLine(l, names))
+	}
+	return nil
+}
+
+// names of officers by id.
+func (v *visit) names() map[string]string {
+	names := map[string]string{v.officer.ID: v.officer.Name}
+	if list, err := v.Login.Colleagues(v.ctx()); err == nil { // else ids stand for names
+		for _, o := range list {
+			names[o.ID] = o.Name
+		}
+	}
+	return names
+}
+
+func (v *visit) historyLine(l compliance.Line, names map[string]string) historyLine {
+	h := historyLine{At: v.at(l.When()), Note: l.Note, Gone: l.Gone, Title: v.sayOr("did."+l.Action, l.Action)}
+	switch l.ActorKind {
+	case compliance.ActorRule:
+		h.Who, h.Kind = v.rule(l.Actor), "look"
+	case compliance.ActorSystem:
+		h.Who = v.say("actor.system")
+	default:
+		if h.Who = names[l.Actor]; h.Who == "" {
+			h.Who = l.Actor
+		}
+	}
+	if r := l.Value("reason"); r != "" {
+		h.Title += ": " + v.reasonText(r)
+	}
+	if r := l.Value("reference"); r != "" {
+		h.Title += " (" + r + ")"
+	}
+	if f := l.Value("field"); f != "" {
+		h.Title += " · " + f
+	}
+	if strings.HasSuffix(l.Action, ".approve") {
+		h.Kind = "done"
+	}
+	return h
+}
+
+// alert is GET /alerts/{id}: every hit with its inputs.
+func (v *visit) alert() error {
+	a, err := v.Desk.Alert(v.ctx(), v.Param("id"))
+	if err != nil {
+		return err
+	}
+	if _, err := v.Desk.Case(v.ctx(), v.officer, a.CaseID); err != nil {
+		return psd2.NotFound("alert")
+	}
+	hits, err := v.Desk.HitsOf(v.ctx(), a, 200)
+	if err != nil {
+		return err
+	}
+	type hitView struct {
+		N             int64
+		At            instant
+		Title         string
+		Rule, Version string
+		Severity      badge
+		Score         int64
+		Object, Words string
+		Numbers       []fact
+	}
+	data := struct {
+		ID, CaseID, CaseShort, Family string
+		Severity                      badge
+		Score                         int64
+		Hits                          []hitView
+	}{ID: a.ID, CaseID: a.CaseID, CaseShort: short(a.CaseID), Family: v.family(a.Family), Severity: v.severity(a.Severity), Score: a.Score}
+	for _, h := range hits {
+		data.Hits = append(data.Hits, hitView{h.N, v.at(h.At()), v.rule(h.Rule), h.Rule, h.RuleVersion, v.severity(h.Severity), h.Score, h.ObjectID,
+			v.explain(h), v.numbers(h.Inputs)})
+	}
+	return v.show("queue", page.Page{Name: "alert", Title: v.say("alert.title", "family", data.Family), Self: v.Request().URL, Data: data})
+}
+
+// act is POST /cases/{id}/act.
+func (v *visit) act() error {
+	form, err := v.form()
+	if err != nil {
+		return err
+	}
+	version, err := strconv.ParseInt(form.Get("version"), 10, 64)
+	if err != nil {
+		return psd2.Invalid("version", "version_missing", "this form is out of date; load the page again")
+	}
+	a := compliance.Act{Do: compliance.Action(form.Get("do")), By: v.officer, Version: version, Reason: form.Get("reason"),
+		Note: strings.TrimSpace(form.Get("note")), Reference: strings.TrimSpace(form.Get("reference")), Entries: strings.Fields(form.Get("entries"))}
+	if day := form.Get("until"); day != "" && (a.Do == compliance.Snooze || len(a.Entries) > 0) {
+		local := v.pages.Local(v.Now())
+		if a.Until, err = time.ParseInLocation(time.DateOnly, day, local.Location()); err != nil {
+			return psd2.Invalid("until", "until_invalid", "enter a day")
+		}
+		a.Until = a.Until.Add(6 * time.Hour) // it comes back in the morning
+	}
+	if a.Do == compliance.Assign {
+		if a.To, err = v.colleague(form.Get("to")); err != nil {
+			return err
+		}
+	}
+	if !psd2.IsID(compliance.PrefixCase, v.Param("id")) {
+		return psd2.NotFound("case")
+	}
+	c, err := v.Desk.Act(v.ctx(), v.Param("id"), a)
+	if err != nil {
+		return err
+	}
+	if a.Do == compliance.Unlock || a.Do == compliance.Snooze {
+		return v.away("/queue")
+	}
+	return v.away("/cases/" + c.ID)
+}
+
+func (v *visit) colleague(id string) (compliance.Officer, error) {
+	list, err := v.Login.Colleagues(v.ctx())
+	if err != nil {
+		return compliance.Officer{}, err
+	}
+	for _, o := range list {
+		if o.ID == id {
+			return o, nil
+		}
+	}
+	return compliance.Officer{}, psd2.Invalid("to", "assignee_unfit", "choose a colleague from the list")
+}
+
+// actions are what the officer can do now, the likeliest first.
+func (v *visit) actions(c *compliance.Case) ([]actionForm, error) {
+	colleagues, err := v.Login.Colleagues(v.ctx())
+	if err != nil {
+		return nil, fmt.Errorf("colleagues: %w", err)
+	}
+	today := v.pages.Local(v.Now())
+	var list []actionForm
+	for _, f := range actionForms {
+		do := compliance.Action(f.Do)
+		if !c.Can(do, v.officer, v.Now()) || do == compliance.Take && c.Assignee == v.officer.ID && c.LockedBy == v.officer.ID {
+			continue
+		}
+		f.Text = v.say("act." + f.Do)
+		f.Reasons = v.reasons(compliance.Reasons[do])
+		switch do {
+		case compliance.Snooze:
+			f.Until, f.UntilText = today.AddDate(0, 0, 14).Format(time.DateOnly), v.say("act.until")
+		case compliance.ProposeFalsePositive:
+			if c.Family == "screening" && c.PersonID != "" {
+				f.Entries, f.Until, f.UntilText = true, today.AddDate(0, 6, 0).Format(time.DateOnly), v.say("act.entries_until")
+			}
+		case compliance.Assign:
+			for _, o := range colleagues {
+				if o.ID != c.Assignee && o.Has(compliance.Analyst, compliance.MLRO) {
+					f.People = append(f.People, option{Value: o.ID, Text: o.Name})
+				}
+			}
+			if len(f.People) == 0 {
+				continue
+			}
+		case compliance.File:
+			f.Reference = v.say("act.fiu_reference")
+		case compliance.Release:
+			if v.Now().Before(c.WaitUntil) {
+				f.Reference = v.say("act.consent_reference")
+			}
+		case compliance.Approve, compliance.Return:
+			f.Hint = v.say("act." + f.Do + "_hint")
+		}
+		list = append(list, f)
+	}
+	return list, nil
+}
+
+// actionForms in the order of a case's life. Keys are told by "?".
+var actionForms = []actionForm{
+	{Do: string(compliance.Approve), Note: true, Primary: true, Key: "p"},
+	{Do: string(compliance.Return), Note: true, NoteNeeds: true, Key: "r"},
+	{Do: string(compliance.File), Primary: true, Key: "f"},
+	{Do: string(compliance.Release), Note: true, NoteNeeds: true, Primary: true},
+	{Do: string(compliance.Block), Note: true, NoteNeeds: true},
+	{Do: string(compliance.Take), Plain: true, Primary: true, Key: "a"},
+	{Do: string(compliance.Investigate), Plain: true, Primary: true, Key: "i"},
+	{Do: string(compliance.Note), Note: true, NoteNeeds: true, Key: "m"},
+	{Do: string(compliance.ProposeFalsePositive), Note: true, NoteNeeds: true, Key: "c"},
+	{Do: string(compliance.ProposeNoSuspicion), Note: true, NoteNeeds: true, Key: "s"},
+	{Do: string(compliance.AskInfo), Note: true, NoteNeeds: true},
+	{Do: string(compliance.Escalate), Note: true, NoteNeeds: true, Key: "e"},
+	{Do: string(compliance.Assign), Key: "g"},
+	{Do: string(compliance.Snooze), Note: true, NoteNeeds: true, Key: "z"},
+	{Do: string(compliance.Wake), Plain: true},
+	{Do: string(compliance.Withdraw), Note: true, NoteNeeds: true},
+	{Do: string(compliance.Reopen), Note: true, NoteNeeds: true},
+	{Do: string(compliance.Unlock), Plain: true, Key: "u"},
+}
+
+func sortRows(rows []chartRow) {
+	slices.SortStableFunc(rows, func(a, b chartRow) int { return b.At.T.Compare(a.At.T) })
+}

@@ -1,0 +1,193 @@
+package limits_test
+
+import (
+	"context"
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/rialto-hub/rialto/compliance/limits"
+	"github.com/rialto-hub/rialto/compliance/limits/limitsandbox"
+	"github.com/rialto-hub/rialto/psd2"
+	"github.com/rialto-hub/rialto/psd2/store"
+	"github.com/rialto-hub/rialto/psd2/testkit"
+)
+
+func TestMain(m *testing.M) { os.Exit(testkit.Main(m)) }
+
+var ctx = context.Background()
+
+type world struct {
+	*limits.Keeper
+	t       *testing.T
+	db      *store.DB
+	clock   *testkit.Clock
+	service *limitsandbox.Server
+}
+
+// worlds runs a test on both databases against a limit service over HTTP.
+func worlds(t *testing.T, test func(t *testing.T, w *world)) {
+	t.Helper()
+	clock := testkit.NewClock()
+	testkit.Databases(t, clock.Now, func(t *testing.T, db *store.DB) {
+		service := limitsandbox.New(clock.Now)
+		server := httptest.NewServer(service)
+		t.Cleanup(server.Close)
+		client, err := limits.NewClient(limits.Config{URL: server.URL}, nil)
+		must(t, err)
+		test(t, &world{limits.New(db, client), t, db, clock, service})
+	})
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (w *world) reserve(payment string, amount int64) (limits.Answer, error) {
+	return w.Reserve(ctx, limits.Request{PaymentID: payment, PersonKey: "anna", AmountMinor: amount})
+}
+
+func (w *world) end(fn func(*store.Tx, string) error, payment string) {
+	w.t.Helper()
+	must(w.t, w.db.Tx(ctx, func(tx *store.Tx) error { return fn(tx, payment) }))
+}
+
+// step tells the service everything that is due.
+func (w *world) step() {
+	w.t.Helper()
+	_, err := w.Step(ctx, w.clock.Add(time.Hour))
+	must(w.t, err)
+}
+
+func (w *world) wantLeft(want int64) {
+	w.t.Helper()
+	got, err := w.Left(ctx, "anna", 0)
+	must(w.t, err)
+	if used := w.service.Used("anna"); got != want || limits.DefaultLimit-used != want {
+		w.t.Errorf("left %d here and %d there, want %d", got, limits.DefaultLimit-used, want)
+	}
+}
+
+func TestReserveConfirmReleaseKeepBothCounts(t *testing.T) {
+	worlds(t, func(t *testing.T, w *world) {
+		for i, amount := range []int64{60000, 30000} {
+			a, err := w.reserve(fmt.Sprint("pay", i), amount)
+			must(t, err)
+			if !a.Granted {
+				t.Fatalf("%d refused", amount)
+			}
+		}
+		a, err := w.reserve("pay2", 10001)
+		must(t, err)
+		if a.Granted || a.LeftMinor != 10000 {
+			t.Errorf("answer %+v, want a refusal with 10000 left", a)
+		}
+		w.end(w.Release, "pay0")
+		w.end(w.Confirm, "pay1")
+		w.end(w.Release, "pay1") // too late: the money has moved
+		w.step()
+		w.wantLeft(70000)
+		if w.service.State("pay0") != "released" || w.service.State("pay1") != "confirmed" {
+			t.Errorf("the service has %s and %s", w.service.State("pay0"), w.service.State("pay1"))
+		}
+		again, err := w.reserve("pay1", 30000)
+		if err != nil || !again.Granted {
+			t.Errorf("asked again: %+v %v", again, err)
+		}
+		w.wantLeft(70000)
+	})
+}
+
+// An unknown outcome keeps its room, however long it lasts.
+func TestAReservationIsKeptWhileTheOutcomeIsUnknown(t *testing.T) {
+	worlds(t, func(t *testing.T, w *world) {
+		_, err := w.reserve("pay0", 90000)
+		must(t, err)
+		for range 3 {
+			w.step()
+		}
+		if a, err := w.reserve("pay1", 20000); err != nil || a.Granted {
+			t.Errorf("the room was given away: %+v %v", a, err)
+		}
+		w.wantLeft(10000)
+	})
+}
+
+func TestAServiceThatDoesNotAnswerRefuses(t *testing.T) {
+	worlds(t, func(t *testing.T, w *world) {
+		for i, fault := range []limitsandbox.Fault{limitsandbox.Down, limitsandbox.LostAnswer} {
+			w.service.SetFault(fault)
+			if a, err := w.reserve(fmt.Sprint("pay", i), 90000); a.Granted || psd2.CodeOf(err) != psd2.CodeUnavailable {
+				t.Fatalf("fault %d: %+v %v, want unavailable", fault, a, err)
+			}
+			w.service.SetFault(limitsandbox.Down)
+			w.step() // nobody hears
+			w.service.SetFault(limitsandbox.None)
+			w.step()
+			w.wantLeft(limits.DefaultLimit)
+		}
+	})
+}
+
+// What the authority refuses is refused, though the hub alone would allow it.
+func TestTheAuthorityHasTheLastWord(t *testing.T) {
+	worlds(t, func(t *testing.T, w *world) {
+		w.service.SetLimit("anna", 5000)
+		a, err := w.reserve("pay0", 6000)
+		if err != nil || a.Granted || a.LeftMinor != 5000 {
+			t.Errorf("%+v %v, want a refusal with 5000 left", a, err)
+		}
+		if left, err := w.Left(ctx, "anna", 0); err != nil || left != limits.DefaultLimit {
+			t.Errorf("the hub's own count kept %d", limits.DefaultLimit-left)
+		}
+	})
+}
+
+func TestTwoDepositsAtOnceCannotBothTakeTheRest(t *testing.T) {
+	worlds(t, func(t *testing.T, w *world) {
+		own := limits.New(w.db, nil)
+		var granted atomic.Int64
+		var all sync.WaitGroup
+		for i := range 16 {
+			all.Go(func() {
+				a, err := own.Reserve(ctx, limits.Request{PaymentID: fmt.Sprint("pay", i), PersonKey: "anna", AmountMinor: 30000})
+				if err != nil {
+					t.Error(err)
+				}
+				if a.Granted {
+					granted.Add(1)
+				}
+			})
+		}
+		all.Wait()
+		if granted.Load() != 3 {
+			t.Errorf("%d deposits of 300 euro were granted, want 3", granted.Load())
+		}
+	})
+}
+
+func TestANewMonthBeginsInBerlin(t *testing.T) {
+	worlds(t, func(t *testing.T, w *world) {
+		_, err := w.reserve("pay0", 100000)
+		must(t, err)
+		berlin, err := time.LoadLocation("Europe/Berlin")
+		must(t, err)
+		now := w.clock.Now().In(berlin)
+		midnight := time.Date(now.Year(), now.Month()+1, 1, 0, 0, 0, 0, berlin)
+		w.clock.Add(midnight.Add(-time.Second).Sub(now))
+		if a, err := w.reserve("pay1", 1); err != nil || a.Granted {
+			t.Errorf("a second before midnight: %+v %v", a, err)
+		}
+		w.clock.Add(time.Second)
+		if a, err := w.reserve("pay2", 100000); err != nil || !a.Granted {
+			t.Errorf("at midnight: %+v %v", a, err)
+		}
+	})
+}

@@ -1,0 +1,125 @@
+package monitor
+
+import (
+	"context"
+	"time"
+
+	"github.com/rialto-hub/rialto/compliance/rules"
+	"github.com/rialto-hub/rialto/psd2"
+	"github.com/rialto-hub/rialto/psd2/store"
+)
+
+// Verdict is the gate's answer. Only Reason may leave the house.
+type Verdict struct {
+	Action rules.Action // ALLOW, STEP_UP, HOLD (money out only) or BLOCK
+	// Reason is the failure a refused payment shows; empty unless Action is
+	// BLOCK. A held transfer looks pending and shows nothing.
+	Reason psd2.FailureReason
+	// Judgement is why, for Record; nil when the state could not be read.
+	Judgement *rules.Judgement
+
+	subject subject
+}
+
+// Gate judges before money moves. Its methods are safe for concurrent use.
+type Gate struct{ m *Monitor }
+
+// Gate is the monitor's gate.
+func (m *Monitor) Gate() *Gate { return &Gate{m} }
+
+// Deposit judges a payment before it is initiated. The merchant is the
+// payment's. With an error the verdict is the one to act on all the same.
+func (g *Gate) Deposit(ctx context.Context, p *psd2.Payment, merchant *psd2.Merchant) (Verdict, error) {
+	return g.decide(ctx, subject{g.m.derive.payment(p, merchant), p.PersonID})
+}
+
+// Transfer judges a payout or refund before it is sent.
+func (g *Gate) Transfer(ctx context.Context, t *psd2.Transfer) (Verdict, error) {
+	s, err := g.m.transfer(ctx, t)
+	if err != nil {
+		return g.blind(rules.Payout), err
+	}
+	return g.decide(ctx, s)
+}
+
+// Decide judges a fact: BLOCK, STEP_UP and HOLD stop or delay it, what would
+// only alert is left to the journal's consumer.
+func (g *Gate) Decide(ctx context.Context, f *rules.Fact) (Verdict, error) {
+	return g.decide(ctx, subject{fact: f})
+}
+
+func (g *Gate) decide(ctx context.Context, s subject) (Verdict, error) {
+	began := time.Now() // for the histogram alone
+	v, err := g.judge(ctx, s)
+	action := string(v.Action)
+	if err != nil {
+		action = "error"
+		g.m.deps.Log.Error("monitor: the gate cannot read its state", "object", s.fact.ID, "cause", err.Error())
+	}
+	g.m.metrics.gate.WithLabelValues(string(s.fact.Kind), action).Inc()
+	g.m.metrics.took.Observe(time.Since(began).Seconds())
+	return v, err
+}
+
+func (g *Gate) judge(ctx context.Context, s subject) (Verdict, error) {
+	engine := g.m.engines.of(s.fact.Merchant)
+	h, err := history(outside{ctx, g.m.deps.Store}, engine, s.fact)
+	if err != nil {
+		return g.blind(s.fact.Kind), err
+	}
+	j, err := engine.Judge(s.fact, h)
+	if err != nil {
+		return g.blind(s.fact.Kind), err
+	}
+	v := Verdict{Action: j.Action, Judgement: j, subject: s}
+	switch j.Action {
+	case rules.Alert:
+		v.Action = rules.Allow
+	case rules.Block:
+		v.Reason = psd2.FailureReason(j.Public)
+	case rules.Allow, rules.StepUp, rules.Hold:
+	}
+	return v, nil
+}
+
+// blind is the verdict without a state: fail closed for money out, and for
+// money in unless the operator says otherwise.
+func (g *Gate) blind(kind rules.Kind) Verdict {
+	switch {
+	case kind != rules.Deposit:
+		return Verdict{Action: rules.Hold}
+	case g.m.cfg.DepositsFailOpen:
+		return Verdict{Action: rules.Allow}
+	}
+	return Verdict{Action: rules.Block, Reason: psd2.ReasonPaymentNotPossible}
+}
+
+// Record keeps what stopped or delayed a transaction, and alerts the officers.
+// The hub calls it in the transaction that acts on the verdict; what was
+// allowed leaves nothing to record.
+func (g *Gate) Record(tx *store.Tx, v Verdict) error {
+	if v.Judgement == nil || v.Action == rules.Allow {
+		return nil
+	}
+	var counts tally
+	for _, hit := range v.Judgement.Hits {
+		if hit.Action == rules.Alert {
+			continue
+		}
+		if err := g.m.record(tx, v.subject, hit, v.Judgement, &counts); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// outside reads what is committed, outside a transaction.
+type outside struct {
+	ctx context.Context
+	db  *store.DB
+}
+
+// Select implements reader.
+func (o outside) Select(dst any, query string, args ...any) error {
+	return o.db.Select(o.ctx, dst, query, args...)
+}

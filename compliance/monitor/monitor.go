@@ -1,0 +1,342 @@
+package monitor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/rialto-hub/rialto/compliance"
+	"github.com/rialto-hub/rialto/compliance/rules"
+	"github.com/rialto-hub/rialto/psd2"
+	"github.com/rialto-hub/rialto/psd2/bus"
+	"github.com/rialto-hub/rialto/psd2/store"
+)
+
+// Config is what an operator may change. Zero values are usable.
+type Config struct {
+	// Profile is the rule profile of merchants that have none of their own
+	// (default online_de).
+	Profile string `yaml:"profile"`
+	// Merchants gives merchants another profile, by merchant id.
+	Merchants map[string]string `yaml:"merchants"`
+	// DepositsFailOpen lets deposits through while the gate cannot read its
+	// state. Money out is always held then.
+	DepositsFailOpen bool `yaml:"deposits_fail_open"`
+	// DecideWithin is how long a transaction may be undecided before the
+	// sweeper decides it (default one hour).
+	DecideWithin time.Duration `yaml:"decide_within"`
+	// Sources are the operator's own lists.
+	Sources rules.SourcesConfig `yaml:"sources"`
+}
+
+// Alerts takes what the rules found, in the transaction that records the
+// finding. A finding that comes twice has the same ID. compliance.Desk is one.
+type Alerts interface {
+	Raise(tx *store.Tx, f compliance.Finding) error
+}
+
+// Deps are the monitor's neighbours.
+type Deps struct {
+	Store     *store.DB
+	Alerts    Alerts
+	Catalogue *rules.Catalogue // nil: the one that ships
+	Sources   *rules.Sources   // nil: opened from the Config
+	Screened  Screened         // nil: nobody is screened, and the rules say so
+	Bus       *bus.Bus         // nil: only the clock wakes the monitor
+	Holder    string           // names this process in leases
+	Log       *slog.Logger
+	Metrics   prometheus.Registerer // nil: none
+}
+
+const (
+	leaseName = "compliance.monitor" // of lease and cursor
+	leaseTTL  = 15 * time.Second
+	batch     = 64 // events; most transactions tell several
+	perCommit = 8  // transactions: others wait for the same writer
+	idle      = time.Second
+)
+
+// Monitor is the journal's consumer. One process at a time leads; Step is for
+// one goroutine.
+type Monitor struct {
+	cfg      Config
+	deps     Deps
+	engines  engines
+	derive   *deriver
+	metrics  *metrics
+	follower *bus.Follower
+	led      bool
+	swept    time.Time
+}
+
+// engines are the compiled rules by profile.
+type engines struct {
+	byProfile map[string]*rules.Engine
+	merchants map[string]string
+	standard  string
+}
+
+func compileAll(c Config, catalogue *rules.Catalogue, lists *rules.Lists) (engines, error) {
+	e := engines{byProfile: map[string]*rules.Engine{}, merchants: c.Merchants, standard: c.Profile}
+	names := []string{c.Profile}
+	for _, name := range c.Merchants {
+		names = append(names, name)
+	}
+	for _, name := range names {
+		if e.byProfile[name] != nil {
+			continue
+		}
+		engine, err := catalogue.Compile(name, lists)
+		if err != nil {
+			return e, err
+		}
+		e.byProfile[name] = engine
+	}
+	return e, nil
+}
+
+// of is the engine that judges a merchant.
+func (e engines) of(merchantID string) *rules.Engine {
+	if name, ok := e.merchants[merchantID]; ok {
+		return e.byProfile[name]
+	}
+	return e.byProfile[e.standard]
+}
+
+func (c *Config) withDefaults() {
+	if c.Profile == "" {
+		c.Profile = rules.ProfileOnlineDE
+	}
+	if c.DecideWithin <= 0 {
+		c.DecideWithin = time.Hour
+	}
+}
+
+// New makes a monitor. A catalogue that does not compile, or a list that is
+// named and cannot be read, is an error.
+func New(c Config, d Deps) (*Monitor, error) {
+	c.withDefaults()
+	if d.Log == nil {
+		d.Log = slog.New(slog.DiscardHandler)
+	}
+	if d.Catalogue == nil {
+		d.Catalogue = rules.Shipped()
+	}
+	if d.Sources == nil {
+		var err error
+		if d.Sources, err = rules.OpenSources(c.Sources); err != nil {
+			return nil, err
+		}
+	}
+	engines, err := compileAll(c, d.Catalogue, d.Sources.Lists)
+	if err != nil {
+		return nil, err
+	}
+	m := &Monitor{cfg: c, deps: d, engines: engines, derive: &deriver{d.Store, d.Sources, d.Sources.Lists, d.Screened}}
+	m.metrics = newMetrics(d.Metrics)
+	if d.Bus != nil {
+		m.follower = d.Bus.Follow("compliance_monitor")
+	}
+	return m, nil
+}
+
+// Wake receives when there may be something to do; nil without a bus.
+func (m *Monitor) Wake() <-chan struct{} {
+	if m.follower == nil {
+		return nil
+	}
+	return m.follower.Wake()
+}
+
+// Step judges the next events of the journal, then merchants' hours and what
+// has been undecided for too long. It says when it wants to run again.
+func (m *Monitor) Step(ctx context.Context, now time.Time) (time.Time, error) {
+	m.attach(ctx, now)
+	full, err := m.consume(ctx)
+	m.led = err == nil && full != notLeading
+	switch {
+	case err != nil:
+		return now.Add(idle), fmt.Errorf("monitor: %w", err)
+	case full == more:
+		return now, nil
+	case full == done && !now.Before(m.swept.Add(10*time.Second)):
+		again, err := m.sweep(ctx, now)
+		if err != nil {
+			return now.Add(idle), fmt.Errorf("monitor: %w", err)
+		}
+		if again {
+			return now, nil
+		}
+		m.swept = now
+	}
+	return now.Add(idle), nil
+}
+
+func (m *Monitor) attach(ctx context.Context, now time.Time) {
+	switch {
+	case m.follower == nil:
+	case !m.led:
+		m.follower.Close()
+	default:
+		if err := m.follower.Attach(ctx, now); err != nil {
+			m.deps.Log.Warn("monitor: working without NATS", "cause", err.Error())
+		}
+	}
+}
+
+// How a batch ended.
+const (
+	done = iota
+	more
+	notLeading
+)
+
+// subject is a transaction as it stands, ready to be judged.
+type subject struct {
+	fact     *rules.Fact
+	personID string
+}
+
+// consume judges one batch of events. What they tell of is read as it stands
+// now, outside the transaction; several events of one payment are one look.
+func (m *Monitor) consume(ctx context.Context) (int, error) {
+	var cursor int64
+	err := m.deps.Store.Tx(ctx, func(tx *store.Tx) (err error) { // reads only: an idle system must not write
+		cursor, err = tx.Cursor(leaseName)
+		return err
+	})
+	if err != nil {
+		return done, err
+	}
+	marks, err := m.deps.Store.MarksFrom(ctx, cursor, batch)
+	if err != nil || len(marks) == 0 {
+		return done, err
+	}
+	for len(marks) > 0 {
+		n, subjects, err := m.read(ctx, marks)
+		if err != nil {
+			return done, err
+		}
+		next := marks[n-1].Position
+		if led, err := m.commit(ctx, cursor, next, subjects); err != nil || !led {
+			return notLeading, err
+		}
+		cursor, marks = next, marks[n:]
+	}
+	if m.follower != nil {
+		m.follower.Ack(cursor)
+	}
+	last, err := m.deps.Store.LastPosition(ctx)
+	m.metrics.behind.Set(float64(last - cursor))
+	if last > cursor {
+		return more, err
+	}
+	return done, err
+}
+
+// read takes as many marks as make a commit, and loads what they tell of.
+func (m *Monitor) read(ctx context.Context, marks []store.Mark) (n int, subjects []subject, err error) {
+	seen := map[string]bool{}
+	for _, mark := range marks {
+		if len(seen) == perCommit && !seen[mark.ObjectID] {
+			break
+		}
+		n++
+		if seen[mark.ObjectID] {
+			continue
+		}
+		seen[mark.ObjectID] = true
+		s, err := m.load(ctx, mark.ObjectID)
+		if err != nil {
+			return n, nil, err
+		}
+		if s.fact != nil {
+			subjects = append(subjects, s)
+		}
+	}
+	return n, subjects, nil
+}
+
+// load makes the fact of an object of the journal; none for what is no
+// transaction, or whose person has been erased.
+func (m *Monitor) load(ctx context.Context, objectID string) (subject, error) {
+	db := m.deps.Store
+	switch {
+	case psd2.IsID(psd2.PrefixPayment, objectID):
+		p, err := db.Payment(ctx, objectID)
+		if err != nil {
+			return subject{}, gone(err)
+		}
+		merchant, err := db.Merchant(ctx, p.MerchantID)
+		if err != nil && psd2.CodeOf(err) != psd2.CodeNotFound {
+			return subject{}, err
+		}
+		return subject{m.derive.payment(p, merchant), p.PersonID}, nil
+	case psd2.IsID(psd2.PrefixRefund, objectID), psd2.IsID(psd2.PrefixPayout, objectID):
+		t, err := db.Transfer(ctx, objectID)
+		if err != nil {
+			return subject{}, gone(err)
+		}
+		return m.transfer(ctx, t)
+	}
+	return subject{}, nil
+}
+
+func (m *Monitor) transfer(ctx context.Context, t *psd2.Transfer) (subject, error) {
+	merchant, err := m.deps.Store.Merchant(ctx, t.MerchantID)
+	if err != nil && psd2.CodeOf(err) != psd2.CodeNotFound {
+		return subject{}, err
+	}
+	var deposit *psd2.Payment // which the refund gives back, or which showed the payout's payee
+	if t.PaymentID != "" {
+		if deposit, err = m.deps.Store.Payment(ctx, t.PaymentID); err != nil {
+			if deposit = nil; gone(err) != nil {
+				return subject{}, err
+			}
+		}
+	}
+	return subject{m.derive.transfer(t, merchant, deposit), t.PersonID}, nil
+}
+
+// gone makes nothing of an object that is no more: its person was erased.
+func gone(err error) error {
+	if errors.Is(err, store.ErrErased) || psd2.CodeOf(err) == psd2.CodeNotFound {
+		return nil
+	}
+	return err
+}
+
+// commit judges some transactions and moves the cursor, all or nothing. It
+// reports false, and does nothing, when another process leads.
+func (m *Monitor) commit(ctx context.Context, from, to int64, subjects []subject) (led bool, err error) {
+	var counts tally
+	err = m.deps.Store.Tx(ctx, func(tx *store.Tx) (err error) {
+		counts = tally{}
+		// The lease locks its row until the commit, and whoever led meanwhile
+		// has moved the cursor: two cannot judge the same batch.
+		if _, led, err = tx.Lease(leaseName, m.deps.Holder, leaseTTL); err != nil || !led {
+			return err
+		}
+		stored, err := tx.Cursor(leaseName)
+		if err != nil {
+			return err
+		}
+		if led = stored == from; !led {
+			return nil
+		}
+		for _, s := range subjects {
+			if err := m.apply(tx, s, &counts); err != nil {
+				return err
+			}
+		}
+		return tx.SetCursor(leaseName, to)
+	})
+	if err == nil {
+		m.metrics.add(counts)
+	}
+	return led, err
+}

@@ -1,0 +1,129 @@
+package webhooks
+
+import (
+	"time"
+
+	"github.com/rialto-hub/rialto/psd2"
+	"github.com/rialto-hub/rialto/psd2/store"
+)
+
+// An endpoint's failure budget is giveUpAfter of nothing but failures. Its
+// merchant is told when these shares of it are used; when all of it is, the
+// endpoint is disabled.
+var alertAt = []int{50, 70, 90}
+
+// budgetUsed is the share of the failure budget that is used, in percent.
+func budgetUsed(failingSince, now time.Time) int {
+	return int(min(max(now.Sub(failingSince), 0), giveUpAfter) * 100 / giveUpAfter)
+}
+
+// alertFor is the highest alert that a share calls for, 0 for none.
+func alertFor(percent int) (due int) {
+	for _, at := range alertAt {
+		if percent >= at {
+			due = at
+		}
+	}
+	return due
+}
+
+// health is a change of an endpoint's well-being.
+type health struct {
+	queue   *queue
+	id      string
+	failing time.Time // zero: it works (again)
+	alerted int       // percent of the budget
+	disable string
+}
+
+// health sums up what a batch says about its endpoints: only a change is
+// worth a write.
+func (d *dispatch) health(batch []*result) []*health {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	byQueue := map[*queue]*health{}
+	var changed []*health
+	for _, r := range batch {
+		o := &r.job.outcome
+		h := byQueue[r.queue]
+		if h == nil {
+			h = &health{queue: r.queue, id: r.queue.endpoint.ID, failing: r.queue.failingSince, alerted: r.queue.alerted}
+			byQueue[r.queue] = h
+		}
+		h.learn(o)
+	}
+	for _, h := range byQueue {
+		if h.disable != "" || !h.failing.Equal(h.queue.failingSince) || h.alerted != h.queue.alerted {
+			changed = append(changed, h)
+		}
+	}
+	return changed
+}
+
+func (h *health) learn(o *outcome) {
+	switch {
+	case o.delivered():
+		h.failing, h.alerted = time.Time{}, 0
+	case o.ours: // says nothing about the endpoint
+	case h.failing.IsZero():
+		h.failing = o.at
+	default:
+		h.alerted = max(h.alerted, alertFor(budgetUsed(h.failing, o.at)))
+	}
+	if o.disable != "" {
+		h.disable = o.disable
+	} else if !h.failing.IsZero() && o.at.Sub(h.failing) >= giveUpAfter {
+		h.disable = ReasonFailing
+	}
+}
+
+// write stores the change, and what is to be told of it. told are the endpoints
+// that have something new to be delivered.
+func (h *health) write(s *Service, tx *store.Tx) (told []string, err error) {
+	var since any
+	if !h.failing.IsZero() {
+		since = h.failing.UnixMicro()
+	}
+	if h.disable != "" || h.alerted > 0 { // before anything is written: the registry outlives a rollback
+		if err := s.refresh(tx); err != nil {
+			return nil, err
+		}
+	}
+	if h.disable != "" {
+		n, err := tx.Exec(`UPDATE webhook_endpoints SET failing_since = ?, alerted = 100, state = 'disabled', reason = ?, updated_at = ?
+			WHERE id = ? AND state NOT IN ('disabled', 'deleted')`, since, h.disable, tx.Now.UnixMicro(), h.id)
+		if err != nil || n == 0 {
+			return nil, err
+		}
+		if err := revise(tx); err != nil {
+			return nil, err
+		}
+		return s.notice(tx, h, psd2.EventEndpointDisabled)
+	}
+	n, err := tx.Exec(`UPDATE webhook_endpoints SET failing_since = ?, alerted = ? WHERE id = ? AND alerted < ?`, since, h.alerted, h.id, h.alerted)
+	if err != nil || n == 1 {
+		if err == nil {
+			told, err = s.notice(tx, h, psd2.EventEndpointFailing)
+		}
+		return told, err
+	}
+	_, err = tx.Exec(`UPDATE webhook_endpoints SET failing_since = ?, alerted = ? WHERE id = ?`, since, h.alerted, h.id)
+	return nil, err
+}
+
+// recorded takes over what was written about endpoints.
+func (d *dispatch) recorded(changed []*health) {
+	d.mu.Lock()
+	disabled := false
+	for _, h := range changed {
+		h.queue.failingSince, h.queue.alerted = h.failing, h.alerted
+		if h.disable != "" {
+			d.stale, disabled = true, true
+			d.s.deps.Log.Warn("webhooks: endpoint disabled", "endpoint", h.id, "reason", h.disable)
+		}
+	}
+	d.mu.Unlock()
+	if disabled {
+		signal(d.wake)
+	}
+}
