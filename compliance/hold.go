@@ -53,6 +53,14 @@ func (d *Desk) Held(tx *store.Tx, personID, objectID string) (bool, error) {
 	return n > 0, nil
 }
 
+// Released reports whether an officer has let this one payout or refund go that
+// a rule had held.
+func (d *Desk) Released(tx *store.Tx, objectID string) (bool, error) {
+	var n int
+	err := tx.Get(&n, `SELECT COUNT(*) FROM compliance_holds WHERE object_id = ? AND cause = ? AND decision = 'released'`, objectID, HoldRule)
+	return err == nil && n > 0, err
+}
+
 // HoldObject makes one payout or refund wait because a rule says so.
 func (d *Desk) HoldObject(tx *store.Tx, personID, objectID, rule string) error {
 	if err := lockChain(tx); err != nil {

@@ -26,12 +26,16 @@ import (
 	"github.com/rialto-hub/rialto/banks"
 	"github.com/rialto-hub/rialto/banks/sctinst"
 	"github.com/rialto-hub/rialto/banks/vop"
+	"github.com/rialto-hub/rialto/compliance"
+	"github.com/rialto-hub/rialto/compliance/limits"
+	"github.com/rialto-hub/rialto/compliance/monitor"
 	"github.com/rialto-hub/rialto/psd2"
 	"github.com/rialto-hub/rialto/psd2/api"
 	"github.com/rialto-hub/rialto/psd2/bus"
 	"github.com/rialto-hub/rialto/psd2/consent"
 	"github.com/rialto-hub/rialto/psd2/hub"
 	"github.com/rialto-hub/rialto/psd2/store"
+	"github.com/rialto-hub/rialto/sca"
 	"github.com/rialto-hub/rialto/webhooks"
 )
 
@@ -56,6 +60,9 @@ type Config struct {
 	Webhooks webhooks.Config `yaml:"webhooks"`
 	Banks    Banks           `yaml:"banks"`
 	Ops      Ops             `yaml:"ops"`
+	// SCA is the hub's own authentication of payers; its origin is the public one.
+	SCA        sca.Config `yaml:"sca"`
+	Compliance Compliance `yaml:"compliance"`
 	// Channels reach merchants' own accounts at their banks: refunds and payouts
 	// go out through them, and deposits are reconciled against them.
 	Channels []Channel `yaml:"channels"`
@@ -119,6 +126,18 @@ type Banks struct {
 	// KnownBanks lists the built-in profiles too. They are disabled until
 	// somebody enters credentials, so payers see them greyed.
 	KnownBanks bool `yaml:"known_banks"`
+}
+
+// Compliance is monitoring and the officers' desk.
+type Compliance struct {
+	// Off monitors nothing and lets everything through. For load tests and for
+	// deployments whose merchants are monitored elsewhere.
+	Off     bool              `yaml:"off"`
+	Desk    compliance.Config `yaml:"desk"`
+	Monitor monitor.Config    `yaml:"monitor"`
+	// LimitService is the central file of monthly limits (GlüStV §6c); without it
+	// the hub's own count is all there is.
+	LimitService *limits.Config `yaml:"limit_service"`
 }
 
 // Channel is the channel of one payee account.

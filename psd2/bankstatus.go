@@ -62,7 +62,7 @@ func ReasonOf(code string) FailureReason {
 		return ReasonLimitExceeded
 	case "AB05", "AB06", "AB07", "AB08", "AB09", "AB10", "AG09", "CNOR", "DNOR", "FF10", "TM01":
 		return ReasonBankUnavailable
-	case "DS02", "CUST":
+	case "DS02", "CUST", "access_denied": // the last is OAuth's word for a payer who said no (RFC 6749 §4.1.2.1)
 		return ReasonPayerRejected
 	case "DS24": // waiting time expired due to incomplete order
 		return ReasonExpired

@@ -106,6 +106,15 @@ func (p *Payment) BeginAttempt(a Attempt, psu PSU, now time.Time) error {
 	return nil
 }
 
+// Refuse ends a payment that must not go on, before any order was sent.
+func (p *Payment) Refuse(why FailureReason, now time.Time) error {
+	if err := p.mustBeOpenForPayer(now); err != nil {
+		return err
+	}
+	p.fail(p.State, why, "", now)
+	return nil
+}
+
 func (a *Attempt) submit(now time.Time) {
 	a.State, a.SubmittedAt, a.Prompt = AttemptSubmitting, &now, PromptNone
 	if a.RiskAtOnce {

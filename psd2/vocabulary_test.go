@@ -248,6 +248,19 @@ func TestEveryReasonCodeHasAReason(t *testing.T) {
 	}
 }
 
+// TestPayerWhoSaidNoIsNotARefusalOfTheBank: in whatever vocabulary the bank
+// passes it on.
+func TestPayerWhoSaidNoIsNotARefusalOfTheBank(t *testing.T) {
+	for code, want := range map[string]psd2.FailureReason{
+		"DS02": psd2.ReasonPayerRejected, "CUST": psd2.ReasonPayerRejected, "access_denied": psd2.ReasonPayerRejected,
+		"server_error": psd2.ReasonBankRejected, "PSU_CREDENTIALS_INVALID": psd2.ReasonAuthenticationFailed,
+	} {
+		if got := psd2.ReasonOf(code); got != want {
+			t.Errorf("%s: %s, want %s", code, got, want)
+		}
+	}
+}
+
 func TestStatusesOfTheStandard(t *testing.T) {
 	var std struct {
 		Statuses []string `json:"transactionStatus"`

@@ -4,10 +4,12 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -163,6 +165,7 @@ func (p *Proxy) arrived(r *http.Request, c *conn) *Fault {
 	}
 	if c != nil {
 		c.served++
+		c.within = false
 	}
 	if p.applies(r) {
 		return p.fault
@@ -176,7 +179,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	c, _ := r.Context().Value(connKey{}).(*conn)
-	f := p.arrived(r, c)
+	f := p.arrived(r, c) // from here on, what the connection brings is another request
 	if f == nil {
 		f = &Fault{}
 	}
@@ -262,48 +265,68 @@ type conn struct {
 	net.Conn
 	p       *Proxy
 	served  int    // under p.mu
+	within  bool   // under p.mu: a request has begun that the handler has not read to its end
+	head    []byte // of a request that is being gathered
 	pending []byte // read ahead, not yet handed on
 }
 
+// Read hands bytes on as they come, but for the header of a request that may be
+// met with a reset: however small its pieces, it is gathered whole first.
 func (c *conn) Read(b []byte) (int, error) {
-	if len(c.pending) > 0 {
-		n := copy(b, c.pending)
-		c.pending = c.pending[n:]
-		return n, nil
-	}
-	n, err := c.Conn.Read(b)
-	if n == 0 || !c.p.resets() || b[0] < 'A' || b[0] > 'Z' { // not the beginning of a request
-		return n, err
-	}
-	head := c.head(bytes.Clone(b[:n]))
-	if c.reset(head) {
-		if t, ok := c.Conn.(*net.TCPConn); ok {
-			_ = t.SetLinger(0)
+	if len(c.pending) == 0 {
+		if c.head == nil {
+			n, err := c.Conn.Read(b)
+			if n == 0 || !c.begins() {
+				return n, err
+			}
+			c.head = bytes.Clone(b[:n])
 		}
-		_ = c.Conn.Close()
-		return 0, net.ErrClosed
+		if err := c.gather(); err != nil {
+			return 0, err
+		}
+		head := c.head
+		c.head = nil
+		if c.reset(head) {
+			if t, ok := c.Conn.(*net.TCPConn); ok {
+				_ = t.SetLinger(0)
+			}
+			_ = c.Conn.Close()
+			return 0, net.ErrClosed
+		}
+		c.pending = head
 	}
-	c.pending = head[n:]
-	return n, err
+	n := copy(b, c.pending)
+	c.pending = c.pending[n:]
+	return n, nil
 }
 
-// head reads on to the end of the header: a server may ask for single bytes.
-func (c *conn) head(head []byte) []byte {
+// gather reads on to the end of the header. When time runs out it is not over:
+// the server ends its reads in that way between two requests, and the next one
+// goes on.
+func (c *conn) gather() error {
 	more := make([]byte, 2048)
-	for !bytes.Contains(head, []byte("\r\n\r\n")) {
+	for !bytes.Contains(c.head, []byte("\r\n\r\n")) && len(c.head) < http.DefaultMaxHeaderBytes {
 		n, err := c.Conn.Read(more)
-		head = append(head, more[:n]...)
+		c.head = append(c.head, more[:n]...)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
+		}
 		if err != nil {
-			break
+			break // the server may have what there is
 		}
 	}
-	return head
+	return nil
 }
 
-func (p *Proxy) resets() bool {
+// begins says whether bytes that just came are the first of a request that may
+// be met with a reset.
+func (c *conn) begins() bool {
+	p := c.p
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.fault != nil && p.paused == 0 && p.fault.Reset
+	first := !c.within
+	c.within = true
+	return first && p.fault != nil && p.paused == 0 && p.fault.Reset
 }
 
 // reset says whether a request that begins so is to be met with a reset, and

@@ -2,12 +2,10 @@ package berlingroup
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/textproto"
 	"net/url"
 	"os"
@@ -17,6 +15,7 @@ import (
 	"time"
 
 	"github.com/rialto-hub/rialto/banks"
+	"github.com/rialto-hub/rialto/banks/courier"
 	"github.com/rialto-hub/rialto/psd2/jose"
 )
 
@@ -87,7 +86,7 @@ type Config struct {
 	// reason of a refusal, beside the codes in tppMessages. nil is reasonCode.
 	ReasonFields []string `yaml:"reason_fields"`
 	// TLS is our certificate (QWAC) and whom we trust.
-	TLS TLS `yaml:"tls"`
+	TLS courier.TLS `yaml:"tls"`
 	// InsecureLoopback allows plain http to a loopback address, for a sandbox
 	// on this machine. It allows nothing else.
 	InsecureLoopback bool `yaml:"insecure_loopback"`
@@ -98,13 +97,6 @@ type Config struct {
 	Timeout time.Duration `yaml:"timeout"`
 	// IdleConnections is how many connections are kept alive; 0 is 64.
 	IdleConnections int `yaml:"idle_connections"`
-}
-
-// TLS names the files of a connection with mutual TLS. All may be empty.
-type TLS struct {
-	CertFile string `yaml:"cert_file"` // our certificate chain, PEM
-	KeyFile  string `yaml:"key_file"`  // its key, PEM
-	CAFile   string `yaml:"ca_file"`   // roots to trust instead of the system's, PEM
 }
 
 // OAuth is the authorisation server of a bank that uses OAuth2, before the
@@ -247,22 +239,9 @@ func orDefault[T comparable](v, otherwise T) T {
 	return v
 }
 
-func (p *profile) checkBase() error {
-	if p.BaseURL == "" {
-		return errors.New("base_url is missing")
-	}
-	u, err := url.Parse(strings.TrimRight(p.BaseURL, "/"))
-	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return errors.New("base_url must be scheme://host[:port][/path]")
-	}
-	if !p.mayVisit(u) {
-		return errors.New("base_url must be https (http only with insecure_loopback, to a loopback host)")
-	}
-	if u.Path == "" {
-		u.Path = "/" // JoinPath would make relative paths of it
-	}
-	p.base = u
-	return nil
+func (p *profile) checkBase() (err error) {
+	p.base, err = courier.ParseBase(p.BaseURL, p.InsecureLoopback)
+	return err
 }
 
 func (p *profile) checkOrigins() error {
@@ -336,18 +315,7 @@ func (p *profile) checkOAuth() error {
 
 // mayVisit reports whether the scheme is allowed for that host.
 func (p *profile) mayVisit(u *url.URL) bool {
-	return u.Scheme == "https" || u.Scheme == "http" && p.InsecureLoopback && isLoopback(u.Hostname())
-}
-
-// isLoopback holds for loopback addresses and for localhost and the names
-// beneath it (RFC 6761 §6.3).
-func isLoopback(host string) bool {
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.IsLoopback()
+	return courier.MayVisit(u, p.InsecureLoopback)
 }
 
 // origin writes scheme://host[:port] in one way only: lower case, no default
@@ -393,33 +361,17 @@ func (p *profile) readHeaders() error {
 	return errors.Join(wrong...)
 }
 
-// aead are the TLS 1.2 suites we speak: forward secrecy and no CBC (C48).
-var aead = []uint16{
-	tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
-	tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
-	tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
-}
-
-func (p *profile) readTLS() error {
-	p.tls = &tls.Config{MinVersion: tls.VersionTLS12, CipherSuites: slices.Clone(aead), NextProtos: []string{"http/1.1"}}
-	if p.TLS.CertFile != "" || p.TLS.KeyFile != "" {
-		cert, err := tls.LoadX509KeyPair(p.TLS.CertFile, p.TLS.KeyFile)
-		if err != nil {
-			return fmt.Errorf("tls: our certificate: %w", err)
-		}
-		if err := p.admitWeb(cert.Certificate[0]); err != nil {
-			return fmt.Errorf("tls: our certificate: %w", err)
-		}
-		p.tls.Certificates = []tls.Certificate{cert}
+func (p *profile) readTLS() (err error) {
+	if p.tls, err = p.TLS.Load(); err != nil {
+		return err
 	}
-	if p.TLS.CAFile != "" {
-		pem, err := os.ReadFile(p.TLS.CAFile)
-		if err != nil {
-			return fmt.Errorf("tls: ca_file: %w", err)
+	for _, own := range p.tls.Certificates {
+		info, err := courier.Inspect(own)
+		if err == nil {
+			err = p.admit(jose.UseWeb, *info)
 		}
-		p.tls.RootCAs = x509.NewCertPool()
-		if !p.tls.RootCAs.AppendCertsFromPEM(pem) {
-			return errors.New("tls: ca_file holds no certificate")
+		if err != nil {
+			return fmt.Errorf("tls: our certificate: %w", err)
 		}
 	}
 	return nil

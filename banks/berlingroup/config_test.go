@@ -19,11 +19,14 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/rialto-hub/rialto/banks"
+	"github.com/rialto-hub/rialto/banks/courier"
 	"github.com/rialto-hub/rialto/psd2"
 )
 
@@ -108,18 +111,6 @@ func TestOriginsAreWrittenOneWay(t *testing.T) {
 	}
 }
 
-func TestRetryAfterForms(t *testing.T) {
-	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
-	for value, want := range map[string]time.Duration{
-		"": 0, "0": 0, "7": 7 * time.Second, "-1": 0, "1e3": 0, "99999999999999999999": 0, "999999": 24 * time.Hour,
-		now.Add(90 * time.Second).Format(http.TimeFormat): 90 * time.Second, now.Add(-time.Hour).Format(http.TimeFormat): 0,
-	} {
-		if got := retryAfter(http.Header{"Retry-After": {value}}, now); got != want {
-			t.Errorf("%q: %s, want %s", value, got, want)
-		}
-	}
-}
-
 // TestWeakOrForeignTLSIsRefused. C48: old version, CBC suite, wrong name,
 // unknown issuer; each fails before the order is sent.
 func TestWeakOrForeignTLSIsRefused(t *testing.T) {
@@ -170,7 +161,7 @@ func TestOurCertificateIsPresented(t *testing.T) {
 	server.TLS, server.Config.ErrorLog = &tls.Config{Certificates: []tls.Certificate{cert}, ClientAuth: tls.RequireAnyClientCert, MaxVersion: tls.VersionTLS12}, quiet()
 	server.StartTLS()
 	defer server.Close()
-	with := s.bank(t, func(c *Config) { c.BaseURL, c.TLS = server.URL, TLS{CertFile: own, KeyFile: key, CAFile: ca} })
+	with := s.bank(t, func(c *Config) { c.BaseURL, c.TLS = server.URL, courier.TLS{CertFile: own, KeyFile: key, CAFile: ca} })
 	if _, err := with.Initiate(t.Context(), order(psd2.Euro(1))); err != nil || len(s.seen[0].TLS.PeerCertificates) != 1 {
 		t.Error(err)
 	}
@@ -332,4 +323,28 @@ func TestShippedProfilesAreOurs(t *testing.T) {
 			t.Errorf("%s: %v", e.ID, err)
 		}
 	}
+}
+
+// TestEveryKeyOfAProfileIsExplained: who writes a profile reads the comment of
+// the registry, and nothing else.
+func TestEveryKeyOfAProfileIsExplained(t *testing.T) {
+	doc, err := os.ReadFile("../../configs/banks.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(doc), "# # The profile of berlingroup")
+	text, _, _ = strings.Cut(text, "# # The profile of remote")
+	var keys func(reflect.Type)
+	keys = func(c reflect.Type) {
+		for f := range c.Fields() {
+			key := f.Tag.Get("yaml")
+			if !regexp.MustCompile(`(?m)^# +(\w+, )*` + key + `(, \w+)*: `).MatchString(text) {
+				t.Errorf("%s is not explained", key)
+			}
+			if f.Type.Kind() == reflect.Struct {
+				keys(f.Type)
+			}
+		}
+	}
+	keys(reflect.TypeFor[Config]())
 }

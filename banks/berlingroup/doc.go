@@ -29,8 +29,8 @@
 // order, authorise.go what an answer asks of whom, embedded.go, oauth.go,
 // token.go, cancel.go, funds.go, status.go one role each, links.go where we and
 // the payer may be sent, signing.go and certificates.go our seal and what our
-// certificates allow, config.go a bank's profile, client.go the transport and
-// what its failures mean, wire.go the messages and what the bank's refusals
+// certificates allow, config.go a bank's profile, client.go what every request
+// carries, wire.go the messages and what the bank's refusals
 // mean. What differs between banks is data in the profile, not code.
 //
 // # What an answer to the initiation means
@@ -52,10 +52,7 @@
 //
 // # What may not go wrong below us
 //
-// The transport speaks HTTP/1.1 only: one connection carries one request, so
-// it is known whether a byte of it left; and the retries of Go's HTTP/2
-// transport cannot happen. The body of a POST cannot be read twice, there is
-// no GetBody and no Idempotency-Key header, so net/http never sends it again.
+// banks/courier carries each request once and knows whether a byte of it left.
 // Redirects are not followed. Bodies end at 1 MiB.
 //
 // # Whom we believe
@@ -66,6 +63,6 @@
 // we ordered or it is nothing (ORDER_CHANGED).
 //
 // Neighbours: banks (the seam), psd2 (the vocabulary), psd2/jose (seals and
-// certificates), banks/iso20022 (XML products); banks/bankstest proves the
+// certificates), banks/courier (the transport), banks/iso20022 (XML products); banks/bankstest proves the
 // behaviour against banks/sandbox in approaches_test.go.
 package berlingroup

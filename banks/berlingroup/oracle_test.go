@@ -142,7 +142,7 @@ func (j *judge) RoundTrip(r *http.Request) (*http.Response, error) {
 	body, sent := []byte(nil), r.Clone(r.Context())
 	if r.Body != nil {
 		body, _ = io.ReadAll(r.Body)
-		sent.Body = &once{bytes.NewReader(body)}
+		sent.Body = io.NopCloser(bytes.NewReader(body)) // without GetBody, so never sent twice
 	}
 	in := j.request(r, body)
 	resp, err := j.next.RoundTrip(sent)

@@ -11,6 +11,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/rialto-hub/rialto/banks"
+	"github.com/rialto-hub/rialto/banks/courier"
 	"github.com/rialto-hub/rialto/psd2"
 )
 
@@ -203,7 +204,7 @@ func failed(rep *reply, creates bool, now time.Time) *banks.Error {
 	if standard {
 		codes = body.messages()
 	}
-	e := &banks.Error{Kind: banks.Uncertain, HTTPStatus: rep.status, RetryAfter: retryAfter(rep.header, now)}
+	e := &banks.Error{Kind: banks.Uncertain, HTTPStatus: rep.status, RetryAfter: courier.RetryAfter(rep.header, now)}
 	if len(codes) > 0 {
 		e.Code = codes[0]
 		if i := slices.IndexFunc(codes, isReason); i >= 0 {

@@ -91,10 +91,14 @@ type Request struct {
 	What      string // for the log, e.g. "pay"
 	Method    string
 	URL       *url.URL
-	Header    http.Header // without X-Request-ID and Traceparent, which Do sets
+	Header    http.Header // without X-Request-ID, Traceparent and User-Agent, which Do sets
 	Body      []byte      // nil for none
 	RequestID string
 	TraceID   string
+	// Seal adds a signature to the complete header; nil for none. When it fails
+	// nothing is sent, and its error, which must say nothing of the order, is
+	// the cause.
+	Seal func(h http.Header) error
 }
 
 // Reply is a complete answer, whatever its status.
@@ -138,7 +142,13 @@ func (l *Line) Do(ctx context.Context, r Request) (*Reply, *banks.Error) {
 // exchange returns a reply with the status alone beside an error when the
 // answer broke off within its body.
 func (l *Line) exchange(ctx context.Context, r Request) (*Reply, error) {
-	req := (&http.Request{Method: r.Method, URL: r.URL, Host: r.URL.Host, Header: header(r), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}).WithContext(ctx)
+	h := header(r)
+	if r.Seal != nil {
+		if err := r.Seal(h); err != nil {
+			return nil, &unsentError{err}
+		}
+	}
+	req := (&http.Request{Method: r.Method, URL: r.URL, Host: r.URL.Host, Header: h, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}).WithContext(ctx)
 	if r.Body != nil {
 		req.Body, req.ContentLength = &once{bytes.NewReader(r.Body)}, int64(len(r.Body))
 	}
@@ -197,10 +207,10 @@ func afterwards(ctx context.Context, err error) error {
 	return errLost
 }
 
-// beforehand describes a failure to get a connection: addresses and
-// certificates, nothing of the order.
+// beforehand describes a failure to get a connection or a signature: addresses
+// and certificates, nothing of the order.
 func beforehand(ctx context.Context, err error) error {
-	var failed *connectError
+	var failed *unsentError
 	switch {
 	case errors.As(err, &failed):
 		return failed

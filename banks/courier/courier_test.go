@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"io"
 	"log"
 	"math/big"
@@ -138,9 +139,31 @@ func TestEndlessAnswerIsNotRead(t *testing.T) {
 	}
 }
 
+// TestWithoutItsSealNothingIsSent: the seal sees the complete header, and a
+// request it cannot be put on does not leave.
+func TestWithoutItsSealNothingIsSent(t *testing.T) {
+	var got http.Header
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r.Header }))
+	defer server.Close()
+	u, err := url.Parse(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := New("bank", Options{}, banks.Deps{})
+	defer l.close()
+	r := Request{What: "test", Method: http.MethodPost, URL: u, Body: []byte("order"), RequestID: "1", Seal: func(http.Header) error { return errors.New("no key") }}
+	if _, err := l.Do(t.Context(), r); err == nil || err.Kind != banks.Unavailable || err.Err.Error() != "no key" || got != nil {
+		t.Errorf("%v, sent %v", err, got)
+	}
+	r.Seal = func(h http.Header) error { h.Set("Signature", "over "+h.Get("X-Request-ID")); return nil }
+	if _, err := l.Do(t.Context(), r); err != nil || got.Get("Signature") != "over 1" {
+		t.Errorf("%v, sent %v", err, got)
+	}
+}
+
 func TestRetryAfter(t *testing.T) {
 	now := time.Date(2026, 11, 20, 10, 0, 0, 0, time.UTC)
-	for value, want := range map[string]time.Duration{"7": 7 * time.Second, "": 0, "-1": 0, "soon": 0, "99999999": 24 * time.Hour,
+	for value, want := range map[string]time.Duration{"7": 7 * time.Second, "": 0, "-1": 0, "soon": 0, "99999999": 24 * time.Hour, "0": 0, "1e3": 0, "99999999999999999999": 0,
 		now.Add(time.Minute).Format(http.TimeFormat): time.Minute, now.Add(-time.Minute).Format(http.TimeFormat): 0} {
 		if got := RetryAfter(http.Header{"Retry-After": {value}}, now); got != want {
 			t.Errorf("%q: %s, want %s", value, got, want)

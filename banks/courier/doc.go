@@ -1,11 +1,12 @@
 // Package courier carries one request to a bank and says whether the bank may
-// have got it. It is what the adapters that speak to a bank by signed messages
-// have in common: banks/sctinst and banks/vop.
+// have got it. It is what banks/berlingroup, banks/sctinst and banks/vop have in
+// common.
 //
-//	courier.go  Line.Do: one request, one whole answer, or a *banks.Error
-//	sent.go     whether a byte of the request left
-//	secure.go   addresses and TLS that a bank may have
-//	seal.go     signed requests and answers
+//	courier.go      Line.Do: one request, one whole answer, or a *banks.Error
+//	sent.go         whether a byte of the request left
+//	secure.go       addresses and TLS that a bank may have
+//	certificate.go  what our own certificates say
+//	seal.go         signed requests and answers (detached JWS)
 //
 // # What a failure means
 //

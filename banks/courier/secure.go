@@ -5,11 +5,12 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net/netip"
 	"net/url"
 	"os"
 	"slices"
 	"strings"
+
+	"github.com/rialto-hub/rialto/banks"
 )
 
 // TLS names the files of a connection with mutual TLS. All may be empty.
@@ -38,6 +39,9 @@ func (t TLS) Load() (*tls.Config, error) {
 		if err != nil {
 			return nil, fmt.Errorf("tls: our certificate: %w", err)
 		}
+		if _, err := Inspect(cert); err != nil {
+			return nil, fmt.Errorf("tls: our certificate: %w", err)
+		}
 		c.Certificates = []tls.Certificate{cert}
 	}
 	if t.CAFile != "" {
@@ -63,7 +67,7 @@ func ParseBase(raw string, insecureLoopback bool) (*url.URL, error) {
 	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return nil, errors.New("base_url must be scheme://host[:port][/path]")
 	}
-	if u.Scheme != "https" && !(u.Scheme == "http" && insecureLoopback && isLoopback(u.Hostname())) {
+	if !MayVisit(u, insecureLoopback) {
 		return nil, errors.New("base_url must be https (http only with insecure_loopback, to a loopback host)")
 	}
 	if u.Path == "" {
@@ -72,13 +76,8 @@ func ParseBase(raw string, insecureLoopback bool) (*url.URL, error) {
 	return u, nil
 }
 
-// isLoopback holds for loopback addresses and for localhost and the names
-// beneath it (RFC 6761 §6.3).
-func isLoopback(host string) bool {
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.IsLoopback()
+// MayVisit reports whether the scheme is allowed for the host: https, and with
+// insecureLoopback also http to a loopback host.
+func MayVisit(u *url.URL, insecureLoopback bool) bool {
+	return u.Scheme == "https" || u.Scheme == "http" && insecureLoopback && banks.IsLoopback(u.Hostname())
 }

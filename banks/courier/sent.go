@@ -48,10 +48,10 @@ func (c *countedConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// connectError is a failure of DNS, TCP or TLS: nothing was sent.
-type connectError struct{ error }
+// unsentError is a failure of DNS, TCP, TLS or our own seal: nothing was sent.
+type unsentError struct{ error }
 
-func (e *connectError) Unwrap() error { return e.error }
+func (e *unsentError) Unwrap() error { return e.error }
 
 type dialer struct {
 	net     net.Dialer
@@ -82,7 +82,7 @@ func (d *dialer) secure(ctx context.Context, network, addr string) (net.Conn, er
 	conn := tls.Client(raw, cfg)
 	if err := conn.HandshakeContext(ctx); err != nil {
 		_ = raw.Close() // what failed is said already
-		return nil, &connectError{err}
+		return nil, &unsentError{err}
 	}
 	return &countedConn{Conn: conn}, nil
 }
@@ -95,7 +95,7 @@ func (d *dialer) connect(ctx context.Context, network, addr string) (net.Conn, e
 	}
 	conn, err := d.net.DialContext(ctx, network, addr)
 	if err != nil {
-		return nil, &connectError{err}
+		return nil, &unsentError{err}
 	}
 	return conn, nil
 }

@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"reflect"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -352,5 +354,19 @@ func TestProfileIsChecked(t *testing.T) {
 	}
 	if _, err := remote.New("a.*", remote.Config{}, nil); err == nil {
 		t.Error("an id with a wildcard was taken")
+	}
+}
+
+// TestEveryKeyOfAProfileIsExplained, in the comment of the registry.
+func TestEveryKeyOfAProfileIsExplained(t *testing.T) {
+	doc, err := os.ReadFile("../../configs/banks.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(doc), "# # The profile of remote")
+	for f := range reflect.TypeFor[remote.Config]().Fields() {
+		if key := f.Tag.Get("yaml"); !regexp.MustCompile(`(?m)^#   (\w+, )*` + key + `(, \w+)*: `).MatchString(text) {
+			t.Errorf("%s is not explained", key)
+		}
 	}
 }

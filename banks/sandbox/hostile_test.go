@@ -16,6 +16,7 @@ import (
 
 	"github.com/rialto-hub/rialto/banks"
 	"github.com/rialto-hub/rialto/banks/berlingroup"
+	"github.com/rialto-hub/rialto/banks/courier"
 	"github.com/rialto-hub/rialto/banks/sandbox"
 	"github.com/rialto-hub/rialto/banks/sandbox/psu"
 	"github.com/rialto-hub/rialto/psd2"
@@ -82,7 +83,7 @@ func (w *sea) registry() *banks.Registry {
 	adapters := map[string]banks.Bank{}
 	for _, id := range []string{storm, reef} {
 		c := berlingroup.Config{BaseURL: w.server.URL + "/" + id, RedirectOrigins: []string{w.server.URL}, DebtorAccount: berlingroup.DebtorEmpty,
-			TLS: berlingroup.TLS{CAFile: root}, IdleConnections: 1}
+			TLS: courier.TLS{CAFile: root}, IdleConnections: 1}
 		if id == reef {
 			c.Approaches = []banks.Approach{banks.Embedded}
 		}

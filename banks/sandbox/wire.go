@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"github.com/rialto-hub/rialto/banks"
 	"github.com/rialto-hub/rialto/psd2"
 )
 
@@ -275,9 +276,7 @@ func isRedirectURI(s string) bool {
 	if u.Scheme == "https" {
 		return true
 	}
-	host := u.Hostname()
-	ip, err := netip.ParseAddr(host)
-	return u.Scheme == "http" && (host == "localhost" || strings.HasSuffix(host, ".localhost") || err == nil && ip.IsLoopback())
+	return u.Scheme == "http" && banks.IsLoopback(u.Hostname())
 }
 
 func firstOf(a, b string) string {

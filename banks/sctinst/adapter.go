@@ -60,6 +60,9 @@ func New(id string, c Config, d banks.Deps) (*Channel, error) {
 		info: banks.ChannelInfo{ID: id, Account: account, Dedup: c.DedupWindow}}, nil
 }
 
+// Certificates lists our client certificate, none without mutual TLS.
+func (c *Channel) Certificates() []courier.Certificate { return c.line.Certificates() }
+
 // ChannelInfo implements banks.Channel.
 func (c *Channel) ChannelInfo() banks.ChannelInfo { return c.info }
 

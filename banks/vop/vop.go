@@ -100,6 +100,9 @@ func New(c Config, d banks.Deps) (*Client, error) {
 		seal: seal, line: line, log: d.Log, now: d.Now}, nil
 }
 
+// Certificates lists our client certificate, none without mutual TLS.
+func (c *Client) Certificates() []courier.Certificate { return c.line.Certificates() }
+
 type account struct {
 	IBAN psd2.IBAN `json:"iban"`
 }

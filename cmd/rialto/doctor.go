@@ -23,10 +23,16 @@ import (
 
 // diagnosis is one thing the doctor looked at.
 type diagnosis struct {
-	Name   string `json:"name"`
-	OK     bool   `json:"ok"`
-	Detail string `json:"detail"`
+	Name    string `json:"name"`
+	OK      bool   `json:"ok"`
+	Warning bool   `json:"warning,omitempty"` // it will not stay so
+	Detail  string `json:"detail"`
 }
+
+// warning is a check's error that leaves the deployment healthy for now.
+type warning string
+
+func (w warning) Error() string { return string(w) }
 
 // doctorCommand looks at everything a deployment needs, and goes on after a
 // finding: one run shows all of them.
@@ -42,7 +48,8 @@ func doctorCommand(e env, args []string) error {
 		d := diagnosis{Name: name, OK: true}
 		detail, err := check()
 		if d.Detail = detail; err != nil {
-			d.OK, d.Detail = false, err.Error()
+			d.Warning = errors.As(err, new(warning))
+			d.OK, d.Detail = d.Warning, err.Error()
 		}
 		found = append(found, d)
 	}
@@ -62,6 +69,8 @@ func doctorCommand(e env, args []string) error {
 		look("certificate", func() (string, error) { return checkCertificate(cfg, time.Now()) })
 		look("clock", func() (string, error) { return checkClock(cfg, time.Now()) })
 		look("banks", func() (string, error) { return checkBanks(cfg) })
+		look("bank certificates", func() (string, error) { return checkBankCertificates(cfg, time.Now()) })
+		look("channels", func() (string, error) { return checkChannels(cfg) })
 		look("operators", func() (string, error) { return checkOperators(cfg) })
 	}
 	return report(e, found, *asJSON)
@@ -79,10 +88,13 @@ func report(e env, found []diagnosis, asJSON bool) error {
 	} else {
 		for _, d := range found {
 			mark := "ok  "
-			if !d.OK {
+			switch {
+			case !d.OK:
 				mark = "BAD "
+			case d.Warning:
+				mark = "WARN"
 			}
-			fmt.Fprintf(e.stdout, "%s %-15s %s\n", mark, d.Name, d.Detail)
+			fmt.Fprintf(e.stdout, "%s %-17s %s\n", mark, d.Name, d.Detail)
 		}
 	}
 	if bad {

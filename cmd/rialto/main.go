@@ -51,6 +51,7 @@ func commands() []command {
 		{"backtest", "--events FILE [--rules FILE] [--out FILE] [--labels FILE]", "run the monitoring rules over recorded transactions", backtestCommand},
 		{"train", "--events FILE [--labels FILE] --out FILE [--seed N]", "train the fraud score from recorded transactions", trainCommand},
 		{"bench", "lifecycle|rules|screening [--json] …", "measure on this machine: complete deposits, monitoring rules, name screening", benchCommand},
+		{"users", "add|list|role|reset …", "people who work here: their roles, and the link with which they enrol", usersCommand},
 		{"verify", "audit|webhook … FILE", "check a proof without any hub: the officers' audit chain, a recorded webhook", verifyCommand},
 		{"version", "[--json]", "what this binary is made of", versionCommand},
 	}

@@ -17,6 +17,7 @@ import (
 // needs a hub, a database or a network.
 var verifiers = map[string]func(env, []string) error{
 	"audit":   verifyAudit,
+	"receipt": verifyReceipt,
 	"webhook": verifyWebhook,
 }
 

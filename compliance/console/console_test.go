@@ -66,7 +66,7 @@ func TestSpreadsheetSeesNoFormula(t *testing.T) { // D04
 	}
 	for _, line := range strings.Split(a.body, "\n") {
 		for _, cell := range strings.Split(line, ",") {
-			if strings.ContainsAny(strings.Trim(cell, `"`)+" ", "") || regexp.MustCompile(`^"?[=+@\t-]`).MatchString(cell) {
+			if regexp.MustCompile(`^"?[=+@\t-]`).MatchString(cell) {
 				t.Errorf("a cell begins like a formula: %q", cell)
 			}
 		}

@@ -1,8 +1,7 @@
 package monitor
 
 import (
-	"slices"
-	"strings"
+	"context"
 	"time"
 
 	"github.com/rialto-hub/rialto/compliance/names"
@@ -13,10 +12,10 @@ import (
 
 // Screened answers what the last screening run found about a person. It reads
 // a stored result: nothing is compared with a list while money moves (Reg.
-// 260/2012 Art. 5d). A nil result means never screened.
+// 260/2012 Art. 5d). A nil result means never screened. screening.Service is
+// one.
 type Screened interface {
-	Screening(personID string) *rules.Screening
-	PEP(personID string) *rules.PEP
+	Screened(ctx context.Context, personID string) (*rules.Screening, *rules.PEP, error)
 }
 
 // deriver turns payments and transfers into facts.
@@ -35,18 +34,11 @@ func (d *deriver) key(kind, value string) string {
 	return d.store.Lookup("monitor/"+kind, value)
 }
 
-// umlauts have two spellings without dots; both become the shorter.
-var umlauts = strings.NewReplacer("ae", "a", "oe", "o", "ue", "u")
-
 // player fills in who plays.
 func (d *deriver) player(f *rules.Fact, personID string, p psd2.Player) {
 	f.Player, f.Person = personID, personID
-	// A person is the same at all merchants when name and birth date are: by
-	// them, not by an account, GlüStV 2021 §6c counts.
-	if p.Name != "" && p.DateOfBirth != "" {
-		words := strings.Fields(umlauts.Replace(names.Fold(p.Name)))
-		slices.Sort(words)
-		f.Person, f.PersonLinked = d.key("person", strings.Join(words, " ")+"|"+p.DateOfBirth), true
+	if identity, known := rules.Identity(p.Name, p.DateOfBirth); known {
+		f.Person, f.PersonLinked = d.store.Lookup(rules.IdentityLookup, identity), true
 	}
 	f.KYC, f.Residence, f.Stake = p.KYCStatus, p.Residence, p.StakeMinorSinceLastPayout
 	if at, err := time.Parse(time.RFC3339, p.RegisteredAt); err == nil {
@@ -56,9 +48,14 @@ func (d *deriver) player(f *rules.Fact, personID string, p psd2.Player) {
 		age := years(born, f.At)
 		f.HolderAge = &age
 	}
-	if d.screened != nil {
-		f.Screening, f.PEP = d.screened.Screening(personID), d.screened.PEP(personID)
+}
+
+// screening fills in what is stored about a person.
+func (d *deriver) screening(ctx context.Context, f *rules.Fact, personID string) (err error) {
+	if d.screened != nil && personID != "" {
+		f.Screening, f.PEP, err = d.screened.Screened(ctx, personID)
 	}
+	return err
 }
 
 func years(born, now time.Time) int {

@@ -21,6 +21,28 @@ type Verdict struct {
 	subject subject
 }
 
+// PersonKey names the person across merchants; "" when he cannot be told from
+// others.
+func (v Verdict) PersonKey() string {
+	if v.subject.fact == nil || !v.subject.fact.PersonLinked {
+		return ""
+	}
+	return v.subject.fact.Person
+}
+
+// FirstRule names the rule that decided, "" when none did.
+func (v Verdict) FirstRule() string {
+	if v.Judgement == nil {
+		return ""
+	}
+	for _, hit := range v.Judgement.Hits {
+		if hit.Action == v.Action {
+			return hit.Rule
+		}
+	}
+	return ""
+}
+
 // Gate judges before money moves. Its methods are safe for concurrent use.
 type Gate struct{ m *Monitor }
 
@@ -30,7 +52,11 @@ func (m *Monitor) Gate() *Gate { return &Gate{m} }
 // Deposit judges a payment before it is initiated. The merchant is the
 // payment's. With an error the verdict is the one to act on all the same.
 func (g *Gate) Deposit(ctx context.Context, p *psd2.Payment, merchant *psd2.Merchant) (Verdict, error) {
-	return g.decide(ctx, subject{g.m.derive.payment(p, merchant), p.PersonID})
+	f := g.m.derive.payment(p, merchant)
+	if err := g.m.derive.screening(ctx, f, p.PersonID); err != nil {
+		return g.blind(f.Kind), err
+	}
+	return g.decide(ctx, subject{f, p.PersonID})
 }
 
 // Transfer judges a payout or refund before it is sent.

@@ -152,6 +152,13 @@ func (m *Monitor) Wake() <-chan struct{} {
 	return m.follower.Wake()
 }
 
+// Close stops listening for word of events; Step has ended before.
+func (m *Monitor) Close() {
+	if m.follower != nil {
+		m.follower.Close()
+	}
+}
+
 // Step judges the next events of the journal, then merchants' hours and what
 // has been undecided for too long. It says when it wants to run again.
 func (m *Monitor) Step(ctx context.Context, now time.Time) (time.Time, error) {
@@ -275,7 +282,8 @@ func (m *Monitor) load(ctx context.Context, objectID string) (subject, error) {
 		if err != nil && psd2.CodeOf(err) != psd2.CodeNotFound {
 			return subject{}, err
 		}
-		return subject{m.derive.payment(p, merchant), p.PersonID}, nil
+		f := m.derive.payment(p, merchant)
+		return subject{f, p.PersonID}, m.derive.screening(ctx, f, p.PersonID)
 	case psd2.IsID(psd2.PrefixRefund, objectID), psd2.IsID(psd2.PrefixPayout, objectID):
 		t, err := db.Transfer(ctx, objectID)
 		if err != nil {
@@ -299,7 +307,8 @@ func (m *Monitor) transfer(ctx context.Context, t *psd2.Transfer) (subject, erro
 			}
 		}
 	}
-	return subject{m.derive.transfer(t, merchant, deposit), t.PersonID}, nil
+	f := m.derive.transfer(t, merchant, deposit)
+	return subject{f, t.PersonID}, m.derive.screening(ctx, f, t.PersonID)
 }
 
 // gone makes nothing of an object that is no more: its person was erased.

@@ -73,7 +73,7 @@ func (k *Board) attach(ctx context.Context) (jetstream.KeyValue, error) {
 	}
 	now := k.bus.opt.Now()
 	if now.Before(k.again) || !k.bus.conn.IsConnected() {
-		return nil, errNotReady
+		return nil, ErrNotReady
 	}
 	k.again = now.Add(boardPause)
 	config := k.config

@@ -209,7 +209,7 @@ func (b *Bus) ready(ctx context.Context, now time.Time) error {
 		return nil
 	}
 	if now.Before(b.again) {
-		return errNotReady
+		return ErrNotReady
 	}
 	err := b.setup(ctx)
 	if err != nil {
@@ -224,7 +224,8 @@ func (b *Bus) ready(ctx context.Context, now time.Time) error {
 // errUnsafe says that somebody has made the stream so that it may forget.
 var errUnsafe = errors.New("it acknowledges before it has stored")
 
-var errNotReady = errors.New("bus: NATS is not ready")
+// ErrNotReady says that NATS is away, which was reported when it began.
+var ErrNotReady = errors.New("bus: NATS is not ready")
 
 func (b *Bus) setup(ctx context.Context) error {
 	if b.server != nil {
@@ -235,7 +236,7 @@ func (b *Bus) setup(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, setupTimeout)
 	defer cancel()
 	if b.server == nil && !b.conn.IsConnected() {
-		return errNotReady
+		return ErrNotReady
 	}
 	want := jetstream.StreamConfig{
 		Name: eventsStream, Description: "word of events; rebuilt from the journal", Subjects: []string{eventsPrefix + ">"},
@@ -296,5 +297,5 @@ func (b *Bus) hint() {
 
 // Relay makes this process's relay; holder names the process in the lease.
 func (b *Bus) Relay(db *store.DB, holder string) *Relay {
-	return &Relay{bus: b, db: db, holder: holder}
+	return NewRelay(jetStream{b}, db, holder)
 }

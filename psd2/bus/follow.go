@@ -63,7 +63,7 @@ func (f *Follower) Attach(ctx context.Context, now time.Time) error {
 	f.mu.Lock()
 	f.again = now.Add(followRetry)
 	f.mu.Unlock()
-	if err == errNotReady {
+	if err == ErrNotReady {
 		return nil // was reported when it began
 	}
 	return fmt.Errorf("bus: follow %s: %w", f.name, err)

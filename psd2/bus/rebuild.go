@@ -26,13 +26,12 @@ func (b *Bus) Rebuild(ctx context.Context, db *store.DB, after int64, progress f
 	if err := b.ready(ctx, b.opt.Now()); err != nil {
 		return 0, fmt.Errorf("rebuild: %w", err)
 	}
-	r := b.Relay(db, "rebuild")
 	for after < until {
 		marks, err := db.MarksFrom(ctx, after, relayBatch)
 		if err != nil || len(marks) == 0 {
 			return published, err
 		}
-		done, err := r.publish(ctx, marks)
+		done, err := jetStream{b}.Publish(ctx, marks)
 		if err != nil {
 			return published, fmt.Errorf("rebuild: position %d: %w", done, err)
 		}

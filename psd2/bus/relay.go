@@ -3,11 +3,7 @@ package bus
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"time"
-
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/rialto-hub/rialto/psd2/store"
 )
@@ -27,7 +23,7 @@ const (
 // cursor checks it. The cursor moves only over what JetStream has acknowledged,
 // so each event is published at least once.
 type Relay struct {
-	bus    *Bus
+	to     Transport
 	db     *store.DB
 	holder string
 
@@ -39,10 +35,30 @@ type Relay struct {
 	failed  time.Duration
 }
 
+// Transport is what carries word of events: NATS, and in the simulator a model
+// of it that forgets on command.
+type Transport interface {
+	// Ready makes sure that word can be published. ErrNotReady has been reported
+	// before.
+	Ready(ctx context.Context, now time.Time) error
+	// Hint wakes who follows the journal in this process: there is news in it.
+	Hint()
+	// Publish sends word of events, in order, and waits for every
+	// acknowledgement. done is the position up to which all are acknowledged.
+	Publish(ctx context.Context, marks []store.Mark) (done int64, err error)
+	// Forget is called after a failure: Ready must look again.
+	Forget()
+}
+
+// NewRelay makes a relay to any transport; holder names the process in the lease.
+func NewRelay(to Transport, db *store.DB, holder string) *Relay {
+	return &Relay{to: to, db: db, holder: holder}
+}
+
 // Step publishes at most one batch.
 func (r *Relay) Step(ctx context.Context, now time.Time) (time.Time, error) {
-	if err := r.bus.ready(ctx, now); err != nil {
-		if err == errNotReady {
+	if err := r.to.Ready(ctx, now); err != nil {
+		if err == ErrNotReady {
 			err = nil // was reported when it began
 		}
 		return now.Add(relayIdle), err
@@ -52,8 +68,8 @@ func (r *Relay) Step(ctx context.Context, now time.Time) (time.Time, error) {
 		return now.Add(time.Second), fmt.Errorf("relay: %w", err)
 	}
 	if len(marks) > 0 {
-		r.bus.hint()
-		done, err := r.publish(ctx, marks)
+		r.to.Hint()
+		done, err := r.to.Publish(ctx, marks)
 		if done > r.cursor {
 			if r.cursor == r.stored {
 				r.dirtyAt = now
@@ -61,7 +77,7 @@ func (r *Relay) Step(ctx context.Context, now time.Time) (time.Time, error) {
 			r.cursor = done
 		}
 		if err != nil {
-			r.bus.forget()
+			r.to.Forget()
 			r.failed = min(max(2*r.failed, 50*time.Millisecond), 5*time.Second)
 			return now.Add(r.failed), fmt.Errorf("relay: %w", err)
 		}
@@ -140,60 +156,4 @@ func (r *Relay) settle(ctx context.Context, now time.Time, published int) (time.
 		return r.dirtyAt.Add(relayLazy), nil
 	}
 	return now.Add(relayIdle), nil
-}
-
-// publish sends a batch and waits for every acknowledgement. It returns the
-// position up to which all are acknowledged.
-func (r *Relay) publish(ctx context.Context, marks []store.Mark) (done int64, err error) {
-	futures := make([]jetstream.PubAckFuture, len(marks))
-	for i, m := range marks {
-		subject, err := eventSubject(m)
-		if err != nil {
-			// Cannot be sent without letting an id choose the subject; who goes
-			// by the journal still gets it.
-			r.bus.opt.Log.Error("bus: event not published: its ids cannot be subject tokens", "position", m.Position)
-			r.bus.metrics.refused.Inc()
-			continue
-		}
-		msg := &nats.Msg{Subject: subject, Data: encode(m), Header: nats.Header{jetstream.MsgIDHeader: {m.ID}}}
-		if futures[i], err = r.bus.js.PublishMsgAsync(msg); err != nil {
-			done, _ = r.await(ctx, marks[:i], futures[:i]) // the first error is the one that counts
-			return done, fmt.Errorf("publish: %w", err)
-		}
-	}
-	return r.await(ctx, marks, futures)
-}
-
-func (r *Relay) await(ctx context.Context, marks []store.Mark, futures []jetstream.PubAckFuture) (done int64, err error) {
-	for i, f := range futures {
-		if f != nil {
-			select {
-			case <-f.Ok():
-				r.bus.metrics.published.Inc()
-			case err := <-f.Err():
-				return done, fmt.Errorf("not acknowledged: %w", err)
-			case <-ctx.Done():
-				return done, ctx.Err()
-			}
-		}
-		done = marks[i].Position
-	}
-	return done, nil
-}
-
-// encode writes {"id","type","merchant","object","position"}: ids only. They
-// are tokens, so nothing in them needs escaping.
-func encode(m store.Mark) []byte {
-	b := make([]byte, 0, 224)
-	b = append(b, `{"id":"`...)
-	b = append(b, m.ID...)
-	b = append(b, `","type":"`...)
-	b = append(b, m.Type...)
-	b = append(b, `","merchant":"`...)
-	b = append(b, m.MerchantID...)
-	b = append(b, `","object":"`...)
-	b = append(b, m.ObjectID...)
-	b = append(b, `","position":`...)
-	b = strconv.AppendInt(b, m.Position, 10)
-	return append(b, '}')
 }

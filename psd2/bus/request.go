@@ -13,7 +13,7 @@ import (
 // certainly reached nobody: NATS is away, or nobody listens.
 func (b *Bus) Request(ctx context.Context, subject string, payload []byte) (reply []byte, sent bool, err error) {
 	if !b.conn.IsConnected() { // or it would wait in the client's buffer and arrive when nobody waits any more
-		return nil, false, errNotReady
+		return nil, false, ErrNotReady
 	}
 	m, err := b.conn.RequestWithContext(ctx, subject, payload)
 	switch {

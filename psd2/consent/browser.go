@@ -60,6 +60,10 @@ func setCookie(w http.ResponseWriter, name, value string, life time.Duration) {
 		Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode})
 }
 
+// BoundSecret is the secret by which a request's browser is bound to a payment;
+// "" when it is not.
+func BoundSecret(r *http.Request, paymentID string) string { return cookie(r, bindCookie(paymentID)) }
+
 // newSecret is 256 random bits.
 func newSecret(random io.Reader) (string, error) {
 	var b [32]byte

@@ -9,6 +9,7 @@ import (
 
 	"github.com/rialto-hub/rialto/psd2"
 	"github.com/rialto-hub/rialto/psd2/edge"
+	"github.com/rialto-hub/rialto/psd2/hub"
 	"github.com/rialto-hub/rialto/psd2/page"
 )
 
@@ -109,7 +110,7 @@ func (v *visit) authorise() error {
 			return v.consent(bankID, "", http.StatusBadRequest, entered, "iban")
 		}
 	}
-	p, redirect, err := v.Hub.Authorise(v.ctx(), v.payment.ID, bankID, nonce, psu)
+	p, redirect, err := v.Hub.Authorise(v.ctx(), v.payment.ID, bankID, nonce, psu, v.browser())
 	if err != nil {
 		return v.notAuthorised(bankID, err, entered)
 	}
@@ -118,10 +119,21 @@ func (v *visit) authorise() error {
 	return v.toBank(redirect)
 }
 
+// browser is what the hub's own authentication may go by.
+func (v *visit) browser() hub.Browser {
+	return hub.Browser{Secret: v.secret, DeviceSecret: cookie(v.Request(), knownCookie), DeviceProof: v.Request().Header.Get("Rialto-Device")}
+}
+
+// knownCookie is set by the pages of package sca/app.
+const knownCookie = "__Host-rs_known"
+
 // toBank sends the payer on: to his bank, or to the page that says what comes
 // next.
 func (v *visit) toBank(redirect string) error {
 	a := v.payment.Last()
+	if strings.HasPrefix(redirect, "/sca/") { // a page of ours: he confirms there first
+		return v.away(redirect)
+	}
 	if redirect == "" || a == nil {
 		return v.away(v.to(""))
 	}

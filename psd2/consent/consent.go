@@ -53,15 +53,15 @@ type Deps struct {
 	Hub       *hub.Hub
 	// Watch signals that something about a payment was published; stop ends
 	// it. Nil: the page looks for itself.
-	Watch  func(paymentID string) (changed <-chan struct{}, stop func())
+	Watch func(paymentID string) (changed <-chan struct{}, stop func())
 	// SealSecret is what the keys are made of to which the page encrypts the
 	// payer's answers to his bank, the same in all processes; at least 32 bytes.
 	// Nil: they travel as the form sends them, over TLS.
 	SealSecret []byte
-	Edge   *edge.Edge
-	Now    func() time.Time
-	Random io.Reader
-	Log    *slog.Logger
+	Edge       *edge.Edge
+	Now        func() time.Time
+	Random     io.Reader
+	Log        *slog.Logger
 }
 
 // Room answers for the hosted pages.

@@ -14,13 +14,15 @@ import (
 func equal(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
 
 // Authorise sends the payer's order to his bank: once; or, at a bank that wants
-// him to log in first, sends him there. It returns the address he has to go to
+// him to log in first, sends him there; or, where the policy wants his
+// confirmation here, to the page for that (a path of ours), and nothing is sent
+// yet. A payment that must not go on comes back ended. It returns the address he has to go to
 // now, if any; what else the bank wants of him is in the attempt's prompt. When
 // the bank refused or could not be reached, the returned payment is open again,
 // redirectURL is empty and the last attempt says why. nonce is the consent
 // form's, good once: the page has checked that it belongs to this browser and
 // to what was shown.
-func (h *Hub) Authorise(ctx context.Context, paymentID, bankID, nonce string, psu psd2.PSU) (p *psd2.Payment, redirectURL string, err error) {
+func (h *Hub) Authorise(ctx context.Context, paymentID, bankID, nonce string, psu psd2.PSU, from Browser) (p *psd2.Payment, redirectURL string, err error) {
 	bank, _, ok := h.banks.Bank(bankID)
 	if !ok {
 		return nil, "", psd2.Invalid("bank_id", "bank_unknown", "there is no such bank")
@@ -31,14 +33,48 @@ func (h *Hub) Authorise(ctx context.Context, paymentID, bankID, nonce string, ps
 	if err := missing(bank.Info(), psu); err != nil {
 		return nil, "", err
 	}
+	if p, err = h.Payment(ctx, paymentID); err != nil {
+		return nil, "", err
+	}
+	if p.State == psd2.StateAuthorizationRequired { // else intend says what is in the way
+		confirm, ended, err := h.mayGoOn(ctx, p, approachOf(bank.Info()), from)
+		switch {
+		case err != nil:
+			return nil, "", err
+		case ended != nil:
+			return ended, "", nil
+		case confirm != "":
+			return p, confirm, nil
+		}
+	}
 	attempt, p, err := h.intend(ctx, paymentID, bankID, nonce, bank.Info(), psu)
 	if err != nil {
+		if h.confirmation != nil && reasonOf(err) == "sca_void" {
+			err = errors.Join(err, h.confirmation.Voided(context.WithoutCancel(ctx), paymentID))
+		}
 		return nil, "", err
 	}
 	if attempt.State == psd2.AttemptPreparing {
 		return h.prepare(ctx, bank, p, attempt, psu)
 	}
 	return h.submit(ctx, bank, p, attempt, psu)
+}
+
+// approachOf is how the bank will authenticate the payer, as far as that is
+// known before it is asked.
+func approachOf(info banks.Info) string {
+	if len(info.Approaches) == 0 {
+		return ""
+	}
+	return string(info.Approaches[0])
+}
+
+func reasonOf(err error) string {
+	var e *psd2.Error
+	if errors.As(err, &e) {
+		return e.Reason
+	}
+	return ""
 }
 
 // missing says what the payer has yet to tell us for this bank.
@@ -132,6 +168,11 @@ func (h *Hub) intend(ctx context.Context, paymentID, bankID, nonce string, info 
 			}
 			if !first {
 				return psd2.Fail(psd2.CodeConflict, "consent_used", "this confirmation was already used")
+			}
+			if h.confirmation != nil {
+				if err := h.confirmation.Recheck(tx, p); err != nil {
+					return err
+				}
 			}
 			return p.BeginAttempt(a, psu, tx.Now)
 		})

@@ -252,12 +252,12 @@ func TestBankThatIsDownLeavesThePaymentOpenForAnother(t *testing.T) {
 	both(t, func(t *testing.T, w *world) {
 		w.switches(slip, map[string]any{"down": true})
 		p := w.start()
-		got, link, err := w.hub.Authorise(ctx, p.ID, slip, rand.Text(), browser)
+		got, link, err := w.hub.Authorise(ctx, p.ID, slip, rand.Text(), browser, hub.Browser{})
 		if err != nil || link != "" || got.State != psd2.StateAuthorizationRequired {
 			t.Fatalf("%v %q %v", got, link, err)
 		}
 		w.wantAttempt(p, 0, psd2.AttemptRefused, psd2.ReasonBankUnavailable)
-		_, _, err = w.hub.Authorise(ctx, p.ID, slip, rand.Text(), browser)
+		_, _, err = w.hub.Authorise(ctx, p.ID, slip, rand.Text(), browser, hub.Browser{})
 		wantReason(t, err, "bank_unavailable") // it asked us to come back later
 		if n := w.tap.count("initiate"); n != 1 {
 			t.Errorf("a bank that said 503 was sent %d orders", n)
@@ -279,9 +279,9 @@ func TestBankThatIsDownLeavesThePaymentOpenForAnother(t *testing.T) {
 func TestUnknownBankAndUnknownPaymentChangeNothing(t *testing.T) {
 	w := one(t)
 	p := w.start()
-	_, _, err := w.hub.Authorise(ctx, p.ID, "no-such-bank", rand.Text(), browser)
+	_, _, err := w.hub.Authorise(ctx, p.ID, "no-such-bank", rand.Text(), browser, hub.Browser{})
 	wantReason(t, err, "bank_unknown")
-	_, _, err = w.hub.Authorise(ctx, "pay_00000000000000000000000000", plain, rand.Text(), browser)
+	_, _, err = w.hub.Authorise(ctx, "pay_00000000000000000000000000", plain, rand.Text(), browser, hub.Browser{})
 	wantReason(t, err, "payment_not_found")
 	w.wantEvents(p, "created")
 	if n := w.tap.count("initiate"); n != 0 {
@@ -315,7 +315,7 @@ func TestExemptedOrderIsAskedAboutAtOnce(t *testing.T) {
 		for _, code := range []string{"ACTC", "ACSC", "ACCC"} {
 			exempts(w, code)
 			p := w.start()
-			_, link, err := w.hub.Authorise(ctx, p.ID, risky, rand.Text(), browser)
+			_, link, err := w.hub.Authorise(ctx, p.ID, risky, rand.Text(), browser, hub.Browser{})
 			if err != nil || link != "" {
 				t.Fatalf("%s: %q %v", code, link, err)
 			}

@@ -29,7 +29,7 @@ func TestFiftyClicksAreOneOrder(t *testing.T) {
 					n = rand.Text()
 				}
 				wg.Go(func() {
-					_, link, err := h.Authorise(ctx, p.ID, plain, n, browser)
+					_, link, err := h.Authorise(ctx, p.ID, plain, n, browser, hub.Browser{})
 					if err == nil && link != "" {
 						links.Add(1)
 						return
@@ -68,14 +68,14 @@ func TestConsentIsGoodOnce(t *testing.T) {
 		p := w.start()
 		nonce := rand.Text()
 		w.switches(plain, map[string]any{"lose_before": 1})
-		if _, _, err := w.hub.Authorise(ctx, p.ID, plain, nonce, browser); err != nil {
+		if _, _, err := w.hub.Authorise(ctx, p.ID, plain, nonce, browser, hub.Browser{}); err != nil {
 			t.Fatal(err)
 		}
 		w.wantState(p, psd2.StateAuthorizationRequired, "")
-		_, _, err := w.hub.Authorise(ctx, p.ID, plain, nonce, browser)
+		_, _, err := w.hub.Authorise(ctx, p.ID, plain, nonce, browser, hub.Browser{})
 		wantReason(t, err, "consent_used")
 		other := w.start() // the same text from another payment's form is another consent
-		if _, link, err := w.hub.Authorise(ctx, other.ID, plain, nonce, browser); err != nil || link == "" {
+		if _, link, err := w.hub.Authorise(ctx, other.ID, plain, nonce, browser, hub.Browser{}); err != nil || link == "" {
 			t.Errorf("%q %v", link, err)
 		}
 	})

@@ -23,7 +23,7 @@ func TestPaymentNobodyPaysExpires(t *testing.T) {
 			t.Errorf("stage %s", p.FailureStage)
 		}
 		w.wantEvents(p, "created failed")
-		_, _, err := w.hub.Authorise(ctx, p.ID, plain, rand.Text(), browser)
+		_, _, err := w.hub.Authorise(ctx, p.ID, plain, rand.Text(), browser, hub.Browser{})
 		wantReason(t, err, "payment_not_open")
 	})
 }
@@ -32,7 +32,7 @@ func TestConsentAfterExpiryIsRefusedBeforeStepHasSeenIt(t *testing.T) {
 	w := one(t)
 	p := w.start()
 	w.clock.Add(15 * time.Minute)
-	_, _, err := w.hub.Authorise(ctx, p.ID, plain, rand.Text(), browser)
+	_, _, err := w.hub.Authorise(ctx, p.ID, plain, rand.Text(), browser, hub.Browser{})
 	wantReason(t, err, "payment_expired")
 	if n := w.tap.count("initiate"); n != 0 {
 		t.Errorf("%d orders", n)
@@ -136,7 +136,7 @@ func TestLinkThatComesAfterExpiryIsNotHandedOut(t *testing.T) {
 	g := w.hold("initiate")
 	done := make(chan string)
 	go func() {
-		_, link, err := w.hub.Authorise(ctx, p.ID, plain, rand.Text(), browser)
+		_, link, err := w.hub.Authorise(ctx, p.ID, plain, rand.Text(), browser, hub.Browser{})
 		if err != nil {
 			t.Error(err)
 		}
@@ -170,7 +170,7 @@ func TestCancelBeforeAnAttemptEndsThePayment(t *testing.T) {
 			}
 			w.wantState(p, psd2.StateFailed, by)
 			w.wantEvents(p, "created failed")
-			_, _, err := w.hub.Authorise(ctx, p.ID, plain, rand.Text(), browser)
+			_, _, err := w.hub.Authorise(ctx, p.ID, plain, rand.Text(), browser, hub.Browser{})
 			wantReason(t, err, "payment_not_open")
 		}
 		if n := w.tap.count("initiate"); n != 0 {
@@ -187,7 +187,7 @@ func TestCancelDuringTheInitiationHandsOutNoLink(t *testing.T) {
 				p := w.start()
 				done := make(chan string)
 				go func() {
-					_, link, err := w.hub.Authorise(ctx, p.ID, bank, rand.Text(), browser)
+					_, link, err := w.hub.Authorise(ctx, p.ID, bank, rand.Text(), browser, hub.Browser{})
 					if err != nil {
 						t.Error(err)
 					}
@@ -227,7 +227,7 @@ func TestCancelDuringTheInitiationDoesNotHangOnTheBank(t *testing.T) {
 			}
 			return kind == "cancel" && noCancellation(rw)
 		})
-		if _, link, err := w.hub.Authorise(ctx, p.ID, bank, rand.Text(), browser); err != nil || link != "" {
+		if _, link, err := w.hub.Authorise(ctx, p.ID, bank, rand.Text(), browser, hub.Browser{}); err != nil || link != "" {
 			t.Errorf("%s: %q %v", bank, link, err)
 		}
 		if s := w.load(p).State; s != want {
@@ -243,7 +243,7 @@ func TestCancelWhileTheHubDiesInTheCallEndsThePayment(t *testing.T) {
 	p := w.start()
 	real := w.adapters[plain]
 	w.adapters[plain] = dying{real, true}
-	dies(t, func() { _, _, _ = w.hub.Authorise(ctx, p.ID, plain, rand.Text(), browser) })
+	dies(t, func() { _, _, _ = w.hub.Authorise(ctx, p.ID, plain, rand.Text(), browser, hub.Browser{}) })
 	w.adapters[plain] = real
 	w.restart()
 	if _, err := w.hub.CancelByPayer(ctx, p.ID); err != nil {

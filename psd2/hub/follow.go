@@ -264,7 +264,6 @@ const (
 	followTTL   = time.Minute
 	followBatch = 64
 	trouble     = time.Minute // how long a payment is left alone that cannot be looked at
-	followers   = 32
 
 	followersPerBank = 8
 	followLinger     = 2 * time.Second // how long Step waits for slow banks
@@ -315,6 +314,9 @@ func (h *Hub) lookAll(ctx context.Context, ids []string) (waiting bool, err erro
 // the longest due would keep all others from their turn.
 func (h *Hub) each(ctx context.Context, ids []string, work func(context.Context, string) error,
 	postpone func(context.Context, string, time.Time) error) (waiting bool, err error) {
+	if h.cfg.Followers == 1 {
+		return false, h.oneByOne(ctx, ids, work, postpone)
+	}
 	var wg sync.WaitGroup
 	errs := make(chan error, len(ids))
 	for _, id := range ids {
@@ -342,6 +344,22 @@ func (h *Hub) each(ctx context.Context, ids []string, work func(context.Context,
 		waiting = true
 	}
 	return waiting, drain(errs)
+}
+
+func (h *Hub) oneByOne(ctx context.Context, ids []string, work func(context.Context, string) error,
+	postpone func(context.Context, string, time.Time) error) error {
+	var errs []error
+	for _, id := range ids {
+		if _, busy := h.asking.LoadOrStore(id, nil); busy {
+			continue
+		}
+		err := work(ctx, id)
+		h.asking.Delete(id)
+		if err != nil {
+			errs = append(errs, err, postpone(ctx, id, h.store.Now().Add(trouble)))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // enter takes one of the few places that questions to one bank have; without

@@ -369,7 +369,7 @@ func TestAuthoriseWakesTheFollower(t *testing.T) {
 		t.Fatal("awake before anything happened")
 	default:
 	}
-	if _, _, err := w.hub.Authorise(ctx, p.ID, plain, rand.Text(), browser); err != nil {
+	if _, _, err := w.hub.Authorise(ctx, p.ID, plain, rand.Text(), browser, hub.Browser{}); err != nil {
 		t.Fatal(err)
 	}
 	select {

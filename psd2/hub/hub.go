@@ -35,6 +35,9 @@ type Config struct {
 	NeverReceivedAfter time.Duration `yaml:"never_received_after"`
 	// ReadStatementsEvery is how often payee accounts are read (default 5 s).
 	ReadStatementsEvery time.Duration `yaml:"read_statements_every"`
+	// Followers is how many orders this process asks banks about at once (default
+	// 32); with 1 it asks one after the other, as they are due.
+	Followers int `yaml:"followers"`
 	// MissingAfter is how long an executed order may stay off the statement
 	// before it counts as missing, and after which it counts as late (default
 	// 24 hours).
@@ -58,6 +61,9 @@ func (c Config) withDefaults() Config {
 	c.NeverReceivedAfter = max(c.NeverReceivedAfter, 3*c.BankTimeout)
 	def(&c.ReadStatementsEvery, 5*time.Second)
 	def(&c.MissingAfter, 24*time.Hour)
+	if c.Followers <= 0 {
+		c.Followers = 32
+	}
 	return c
 }
 
@@ -76,7 +82,10 @@ type Deps struct {
 	// reconciled.
 	Channels map[string]banks.Channel
 	Gate     Gate // nil: nothing is held back
-	VoP      VoP  // nil: no payee can be verified, so payouts stay in the closed loop
+	// Confirmation is asked before each deposit's order; nil: the bank's own
+	// authentication is all there is.
+	Confirmation Confirmation
+	VoP          VoP // nil: no payee can be verified, so payouts stay in the closed loop
 }
 
 // Hub is safe for concurrent use, and several processes may run one each on
@@ -94,6 +103,7 @@ type Hub struct {
 
 	channels      map[string]banks.Channel
 	gate          Gate
+	confirmation  Confirmation
 	vop           VoP
 	transfersWake chan struct{}
 
@@ -113,10 +123,11 @@ func New(c Config, d Deps) *Hub {
 	if d.Log == nil {
 		d.Log = slog.New(slog.DiscardHandler)
 	}
+	c = c.withDefaults()
 	return &Hub{
-		cfg: c.withDefaults(), store: d.Store, banks: d.Banks, now: d.Now, random: d.Random, log: d.Log,
-		metrics: newMetrics(d.Metrics), holder: d.Holder, told: map[string]int64{}, wake: make(chan struct{}, 1), slots: make(chan struct{}, followers),
-		channels: d.Channels, gate: d.Gate, vop: d.VoP, transfersWake: make(chan struct{}, 1),
+		cfg: c, store: d.Store, banks: d.Banks, now: d.Now, random: d.Random, log: d.Log,
+		metrics: newMetrics(d.Metrics), holder: d.Holder, told: map[string]int64{}, wake: make(chan struct{}, 1), slots: make(chan struct{}, c.Followers),
+		channels: d.Channels, gate: d.Gate, confirmation: d.Confirmation, vop: d.VoP, transfersWake: make(chan struct{}, 1),
 	}
 }
 

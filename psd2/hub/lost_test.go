@@ -25,7 +25,7 @@ func TestLostInitiationIsAbandonedAndThePaymentPaidOnce(t *testing.T) {
 			w.switches(plain, map[string]any{loss: 1})
 			p := w.start()
 			before := w.tap.count("initiate")
-			_, link, err := w.hub.Authorise(ctx, p.ID, plain, rand.Text(), browser)
+			_, link, err := w.hub.Authorise(ctx, p.ID, plain, rand.Text(), browser, hub.Browser{})
 			if err != nil || link != "" {
 				t.Fatalf("%s: %q %v", loss, link, err)
 			}
@@ -53,11 +53,11 @@ func TestLostInitiationAtRiskIsUnknownAndNothingIsSentAgain(t *testing.T) {
 			w.switches(risky, map[string]any{loss: 1})
 			p := w.start()
 			before := w.tap.count("initiate")
-			if _, link, err := w.hub.Authorise(ctx, p.ID, risky, rand.Text(), browser); err != nil || link != "" {
+			if _, link, err := w.hub.Authorise(ctx, p.ID, risky, rand.Text(), browser, hub.Browser{}); err != nil || link != "" {
 				t.Fatalf("%s: %q %v", loss, link, err)
 			}
 			for _, bank := range []string{risky, plain} {
-				_, _, err := w.hub.Authorise(ctx, p.ID, bank, rand.Text(), browser)
+				_, _, err := w.hub.Authorise(ctx, p.ID, bank, rand.Text(), browser, hub.Browser{})
 				wantReason(t, err, "payment_not_open")
 			}
 			w.run(48 * hour)
@@ -77,7 +77,7 @@ func TestTimedOutInitiationIsAbandonedAtOnce(t *testing.T) {
 		w.hub = w.newHub("impatient", w.db, func(c *hub.Config) { c.BankTimeout = 20 * time.Millisecond })
 		g := w.hold("initiate")
 		p := w.start()
-		_, link, err := w.hub.Authorise(ctx, p.ID, plain, rand.Text(), browser)
+		_, link, err := w.hub.Authorise(ctx, p.ID, plain, rand.Text(), browser, hub.Browser{})
 		if err != nil || link != "" {
 			t.Fatalf("%q %v", link, err)
 		}
@@ -95,7 +95,7 @@ func TestAnswerIsKeptWhenThePayerHasGone(t *testing.T) {
 		payer, leaves := context.WithCancel(ctx)
 		done := make(chan error)
 		go func() {
-			_, _, err := w.hub.Authorise(payer, p.ID, plain, rand.Text(), browser)
+			_, _, err := w.hub.Authorise(payer, p.ID, plain, rand.Text(), browser, hub.Browser{})
 			done <- err
 		}()
 		<-g.entered
@@ -121,7 +121,7 @@ func TestLateAnswerOfAGivenUpInitiationHandsOutNoLink(t *testing.T) {
 		}
 		done := make(chan result)
 		go func() {
-			_, link, err := w.hub.Authorise(ctx, p.ID, plain, rand.Text(), browser)
+			_, link, err := w.hub.Authorise(ctx, p.ID, plain, rand.Text(), browser, hub.Browser{})
 			done <- result{link, err}
 		}()
 		<-g.entered
@@ -150,7 +150,7 @@ func TestLateAnswerAtRiskSaysHowToAsk(t *testing.T) {
 	p := w.start()
 	done := make(chan string)
 	go func() {
-		_, link, err := w.hub.Authorise(ctx, p.ID, risky, rand.Text(), browser)
+		_, link, err := w.hub.Authorise(ctx, p.ID, risky, rand.Text(), browser, hub.Browser{})
 		done <- fmt.Sprint(link, err)
 	}()
 	<-g.entered
@@ -182,7 +182,7 @@ func TestSilentBankMakesTheOutcomeUnknownUntilItAnswers(t *testing.T) {
 			t.Errorf("failed %v, creditable %v", p.FailedAt, p.CreditableAt)
 		}
 		w.wantEvents(p, "created attempt_started outcome_unknown")
-		_, _, err := w.hub.Authorise(ctx, p.ID, lapsing, rand.Text(), browser)
+		_, _, err := w.hub.Authorise(ctx, p.ID, lapsing, rand.Text(), browser, hub.Browser{})
 		wantReason(t, err, "payment_not_open")
 
 		w.switches(plain, map[string]any{"lose_status": 0})
@@ -260,11 +260,11 @@ func TestHubThatDiesAroundTheCallDoesNotPayTwice(t *testing.T) {
 				p := w.start()
 				real := w.adapters[bank]
 				w.adapters[bank] = dying{real, sent}
-				dies(t, func() { _, _, _ = w.hub.Authorise(ctx, p.ID, bank, rand.Text(), browser) })
+				dies(t, func() { _, _, _ = w.hub.Authorise(ctx, p.ID, bank, rand.Text(), browser, hub.Browser{}) })
 				w.adapters[bank] = real
 				w.restart()
 				w.wantAttempt(p, 0, psd2.AttemptSubmitting, "")
-				_, _, err := w.hub.Authorise(ctx, p.ID, bank, rand.Text(), browser)
+				_, _, err := w.hub.Authorise(ctx, p.ID, bank, rand.Text(), browser, hub.Browser{})
 				wantReason(t, err, "payment_not_open") // its caller may still live
 				w.run(time.Minute)
 				if bank == risky {
@@ -325,7 +325,7 @@ func TestDatabaseLostDuringTheCallHandsOutNoLink(t *testing.T) {
 			p := w.start()
 			real := w.adapters[plain]
 			w.adapters[plain] = ruined{real, db}
-			if _, link, err := w.hub.Authorise(ctx, p.ID, plain, rand.Text(), browser); err == nil || link != "" {
+			if _, link, err := w.hub.Authorise(ctx, p.ID, plain, rand.Text(), browser, hub.Browser{}); err == nil || link != "" {
 				t.Fatalf("%q %v", link, err)
 			}
 			w.adapters[plain], w.db = real, testkit.Open(t, config, clock.Now)
@@ -352,7 +352,7 @@ func TestErrorOfNoKindCountsAsALostAnswer(t *testing.T) {
 	w.adapters[risky], w.adapters[plain] = failing{w.adapters[risky]}, failing{w.adapters[plain]}
 	for bank, want := range map[string]psd2.State{risky: psd2.StateOutcomeUnknown, plain: psd2.StateAuthorizationRequired} {
 		p := w.start()
-		if _, _, err := w.hub.Authorise(ctx, p.ID, bank, rand.Text(), browser); err != nil {
+		if _, _, err := w.hub.Authorise(ctx, p.ID, bank, rand.Text(), browser, hub.Browser{}); err != nil {
 			t.Fatal(err)
 		}
 		w.wantState(p, want, "")

@@ -12,6 +12,7 @@ import (
 
 	"github.com/rialto-hub/rialto/banks"
 	"github.com/rialto-hub/rialto/psd2"
+	"github.com/rialto-hub/rialto/psd2/hub"
 )
 
 const secretCode = "code-314159"
@@ -151,7 +152,7 @@ func (w *world) mustAnswer(p *psd2.Payment, kind psd2.PromptKind, a psd2.PromptA
 func (w *world) embedded() *psd2.Payment {
 	w.t.Helper()
 	p := w.start()
-	if _, link, err := w.hub.Authorise(ctx, p.ID, "asker", rand.Text(), browser); err != nil || link != "" {
+	if _, link, err := w.hub.Authorise(ctx, p.ID, "asker", rand.Text(), browser, hub.Browser{}); err != nil || link != "" {
 		w.t.Fatal(link, err)
 	}
 	return p
@@ -287,7 +288,7 @@ func TestLoginBeforeTheOrder(t *testing.T) {
 	both(t, func(t *testing.T, w *world) {
 		b := w.asking(&asker{first: psd2.PromptRedirect})
 		p := w.start()
-		_, link, err := w.hub.Authorise(ctx, p.ID, "asker", rand.Text(), browser)
+		_, link, err := w.hub.Authorise(ctx, p.ID, "asker", rand.Text(), browser, hub.Browser{})
 		if err != nil || link != "https://bank.example/login" || b.sent != 0 {
 			t.Fatal(link, err, b.sent)
 		}
@@ -312,7 +313,7 @@ func TestLoginBeforeTheOrder(t *testing.T) {
 		w.wantPrompt(p, psd2.PromptPassword, false, false)
 
 		q := w.start()
-		if _, _, err := w.hub.Authorise(ctx, q.ID, "asker", rand.Text(), browser); err != nil {
+		if _, _, err := w.hub.Authorise(ctx, q.ID, "asker", rand.Text(), browser, hub.Browser{}); err != nil {
 			t.Fatal(err)
 		}
 		a = w.load(q).Last()
@@ -320,7 +321,7 @@ func TestLoginBeforeTheOrder(t *testing.T) {
 		w.wantAttempt(q, 0, psd2.AttemptRefused, psd2.ReasonPayerRejected)
 
 		r := w.start()
-		if _, _, err := w.hub.Authorise(ctx, r.ID, "asker", rand.Text(), browser); err != nil {
+		if _, _, err := w.hub.Authorise(ctx, r.ID, "asker", rand.Text(), browser, hub.Browser{}); err != nil {
 			t.Fatal(err)
 		}
 		w.run(hour)
@@ -335,11 +336,11 @@ func TestBankThatWantsToKnowWhoPaysIsTold(t *testing.T) {
 	w := one(t)
 	b := w.asking(&asker{first: psd2.PromptIdentify})
 	p := w.start()
-	_, _, err := w.hub.Authorise(ctx, p.ID, "asker", rand.Text(), browser)
+	_, _, err := w.hub.Authorise(ctx, p.ID, "asker", rand.Text(), browser, hub.Browser{})
 	wantReason(t, err, "psu_id_missing")
 	named := browser
 	named.ID = "anna"
-	if _, _, err := w.hub.Authorise(ctx, p.ID, "asker", rand.Text(), named); err != nil || b.sent != 1 {
+	if _, _, err := w.hub.Authorise(ctx, p.ID, "asker", rand.Text(), named, hub.Browser{}); err != nil || b.sent != 1 {
 		t.Fatal(err, b.sent)
 	}
 }

@@ -3,7 +3,9 @@ package hub
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/rialto-hub/rialto/banks"
@@ -40,18 +42,8 @@ func (h *Hub) StepStatements(ctx context.Context, now time.Time) (time.Time, err
 		return idle, err
 	}
 	var errs []error
-	results := make(chan error)
-	for account, channel := range h.channels { // each at its bank's speed
-		h.looking.Go(func() {
-			unread, err := h.readAccount(ctx, account, channel)
-			if unread && err == nil {
-				err = errMore
-			}
-			results <- err
-		})
-	}
-	for range h.channels {
-		switch err := <-results; {
+	for _, err := range h.readAccounts(ctx) {
+		switch {
 		case errors.Is(err, errMore):
 			more = true
 		case err != nil:
@@ -62,6 +54,33 @@ func (h *Hub) StepStatements(ctx context.Context, now time.Time) (time.Time, err
 		return now, nil
 	}
 	return idle, errors.Join(errs...)
+}
+
+// readAccounts reads all accounts on, each at its bank's speed.
+func (h *Hub) readAccounts(ctx context.Context) (results []error) {
+	read := func(account string) error {
+		unread, err := h.readAccount(ctx, account, h.channels[account])
+		if unread && err == nil {
+			err = errMore
+		}
+		return err
+	}
+	accounts := slices.Sorted(maps.Keys(h.channels))
+	results = make([]error, len(accounts))
+	var reading sync.WaitGroup
+	for i, account := range accounts {
+		if h.cfg.Followers == 1 {
+			results[i] = read(account)
+			continue
+		}
+		reading.Add(1)
+		h.looking.Go(func() {
+			defer reading.Done()
+			results[i] = read(account)
+		})
+	}
+	reading.Wait()
+	return results
 }
 
 var errMore = errors.New("statement: there is more to read")

@@ -76,6 +76,11 @@ type doorman struct {
 	asked    []psd2.TransferFacts
 }
 
+// MayPayIn lets every deposit in.
+func (g *doorman) MayPayIn(context.Context, *psd2.Payment, *psd2.Merchant) (hub.PayIn, error) {
+	return hub.PayIn{}, nil
+}
+
 func (g *doorman) MayPayOut(_ context.Context, f psd2.TransferFacts) (psd2.GateDecision, string, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

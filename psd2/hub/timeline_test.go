@@ -11,6 +11,7 @@ import (
 	"github.com/rialto-hub/rialto/banks/sandbox"
 	"github.com/rialto-hub/rialto/banks/sandbox/psu"
 	"github.com/rialto-hub/rialto/psd2"
+	"github.com/rialto-hub/rialto/psd2/hub"
 )
 
 var seed = flag.Uint64("seed", 7, "of the long timeline")
@@ -89,7 +90,7 @@ func (d *day) consents(bank string) {
 	if p == nil {
 		return
 	}
-	_, link, err := d.w.hub.Authorise(ctx, p.ID, bank, crand.Text(), browser)
+	_, link, err := d.w.hub.Authorise(ctx, p.ID, bank, crand.Text(), browser, hub.Browser{})
 	if err == nil && link != "" {
 		d.links[p.ID] = link
 	}

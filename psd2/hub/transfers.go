@@ -7,14 +7,6 @@ import (
 	"github.com/rialto-hub/rialto/psd2/store"
 )
 
-// Gate decides whether money may leave. It is asked before every refund and
-// payout is sent, and again while it holds one. An error holds.
-type Gate interface {
-	// MayPayOut returns the decision and, when it refuses, a reason a merchant
-	// may be told: "" or one he may not be told becomes payment_not_possible.
-	MayPayOut(ctx context.Context, f psd2.TransferFacts) (decision psd2.GateDecision, publicReason string, err error)
-}
-
 // VoP asks a payee's bank whether the name belongs to the IBAN. An error counts
 // as psd2.MatchNotPossible.
 type VoP interface {

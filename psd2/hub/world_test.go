@@ -160,10 +160,22 @@ func (w *world) newHub(name string, db *store.DB, change ...func(*hub.Config)) *
 		f(&c)
 	}
 	w.metrics = prometheus.NewRegistry()
-	return hub.New(c, hub.Deps{
+	return hub.New(c, w.deps(name, db))
+}
+
+func (w *world) deps(name string, db *store.DB) hub.Deps {
+	return hub.Deps{
 		Store: db, Banks: banks.NewRegistry(w.entries, w.adapters, w.clock.Now), Holder: name,
 		Now: w.clock.Now, Random: rand.Reader, Metrics: w.metrics,
-	})
+	}
+}
+
+// newHubWith is newHub with other neighbours.
+func (w *world) newHubWith(name string, db *store.DB, change func(*hub.Deps)) *hub.Hub {
+	w.metrics = prometheus.NewRegistry()
+	d := w.deps(name, db)
+	change(&d)
+	return hub.New(hub.Config{PublicURL: "https://pay.example"}, d)
 }
 
 func (w *world) switches(bank string, change map[string]any) {
@@ -207,7 +219,7 @@ var browser = psd2.PSU{IP: "192.0.2.7", UserAgent: "Mozilla/5.0 (test)"}
 // toBank has the payer consent at the hub and returns the bank's link.
 func (w *world) toBank(p *psd2.Payment, bank string) string {
 	w.t.Helper()
-	_, link, err := w.hub.Authorise(ctx, p.ID, bank, rand.Text(), browser)
+	_, link, err := w.hub.Authorise(ctx, p.ID, bank, rand.Text(), browser, hub.Browser{})
 	if err != nil || !strings.HasPrefix(link, w.server.URL+"/"+bank+"/pay/") {
 		w.t.Fatalf("authorise: %q %v", link, err)
 	}

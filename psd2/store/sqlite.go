@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"net/url"
@@ -45,7 +46,7 @@ type sqliteEngine struct {
 	stop    func() error
 }
 
-func openSQLite(ctx context.Context, path string) (_ engine, err error) {
+func openSQLite(ctx context.Context, path string, connect func(dsn string) (driver.Connector, error)) (_ engine, err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
@@ -64,14 +65,14 @@ func openSQLite(ctx context.Context, path string) (_ engine, err error) {
 	}
 	e.stop = sync.OnceValue(e.shutdown)
 	source := "file:" + (&url.URL{Path: path}).EscapedPath() + pragmas
-	if e.writers, err = sqlx.Open("sqlite", source+writerPragmas); err != nil {
+	if e.writers, err = openPool(source+writerPragmas, connect); err != nil {
 		return nil, fmt.Errorf("store: open sqlite: %w", err)
 	}
 	if e.conn, err = e.writers.Connx(ctx); err != nil {
 		e.writers.Close()
 		return nil, fmt.Errorf("store: open sqlite: %w", err)
 	}
-	if e.readers, err = sqlx.Open("sqlite", source+readerPragmas); err != nil {
+	if e.readers, err = openPool(source+readerPragmas, connect); err != nil {
 		e.writers.Close()
 		return nil, fmt.Errorf("store: open sqlite: %w", err)
 	}
@@ -80,6 +81,18 @@ func openSQLite(ctx context.Context, path string) (_ engine, err error) {
 	e.readers.SetMaxIdleConns(n)
 	go e.write()
 	return e, nil
+}
+
+// openPool makes a pool of connections that are opened when they are needed.
+func openPool(dsn string, connect func(string) (driver.Connector, error)) (*sqlx.DB, error) {
+	if connect == nil {
+		return sqlx.Open("sqlite", dsn)
+	}
+	c, err := connect(dsn)
+	if err != nil {
+		return nil, err
+	}
+	return sqlx.NewDb(sql.OpenDB(c), "sqlite"), nil
 }
 
 func (e *sqliteEngine) close() error { return e.stop() }

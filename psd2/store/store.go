@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"io"
@@ -34,6 +35,12 @@ type Options struct {
 	// SubmitTimeout is how long an initiation may be unanswered before its
 	// caller counts as lost; see psd2.Payment.NextStep. Default 45 s.
 	SubmitTimeout time.Duration
+	// Connect opens connections to SQLite; nil: the driver itself. The simulator
+	// puts a disk in between that fails when it should.
+	Connect func(dsn string) (driver.Connector, error)
+	// Yield is called where a caller may have to wait: before a transaction, after
+	// it, and before a read. The simulator lets others run there; nil: nothing.
+	Yield func()
 }
 
 // DB is an open database. It is safe for concurrent use.
@@ -76,6 +83,9 @@ func Open(ctx context.Context, c Config, o Options) (*DB, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	if o.Yield == nil {
+		o.Yield = func() {}
+	}
 	db := &DB{opt: o, committed: make(chan struct{}, 1), merchants: map[string]cachedMerchant{}}
 	var err error
 	path, isSQLite := strings.CutPrefix(c.URL, "sqlite:")
@@ -84,7 +94,7 @@ func Open(ctx context.Context, c Config, o Options) (*DB, error) {
 		if c.KeyFile == "" {
 			c.KeyFile = filepath.Join(filepath.Dir(path), "deployment.key")
 		}
-		db.engine, err = openSQLite(ctx, path)
+		db.engine, err = openSQLite(ctx, path, o.Connect)
 	case strings.HasPrefix(c.URL, "postgres://"), strings.HasPrefix(c.URL, "postgresql://"):
 		if c.KeyFile == "" {
 			return nil, errors.New("store: database.key_file must be set with PostgreSQL")
@@ -128,6 +138,8 @@ func (db *DB) Stats() (transactions, commits uint64) { return db.txs.Load(), db.
 // caller waits to hear whether it was committed.
 func (db *DB) Tx(ctx context.Context, fn func(*Tx) error) error {
 	var last *Tx
+	db.opt.Yield()
+	defer db.opt.Yield()
 	err := db.tx(ctx, func(tx *Tx) error {
 		tx.db, tx.Now = db, micro(db.opt.Now())
 		last = tx
@@ -150,11 +162,13 @@ func (db *DB) Tx(ctx context.Context, fn func(*Tx) error) error {
 // Get reads one row outside a transaction; sql.ErrNoRows when there is none.
 // Queries use ? placeholders.
 func (db *DB) Get(ctx context.Context, dst any, query string, args ...any) error {
+	db.opt.Yield()
 	return db.get(ctx, dst, query, args)
 }
 
 // Select reads rows outside a transaction.
 func (db *DB) Select(ctx context.Context, dst any, query string, args ...any) error {
+	db.opt.Yield()
 	return db.sel(ctx, dst, query, args)
 }
 

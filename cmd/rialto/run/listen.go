@@ -83,8 +83,16 @@ func (h *Hub) public() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	h.beforeShutdown = append(h.beforeShutdown, pages.Close) // open streams would hold a shutdown up
+	confirm, err := h.confirmations()
+	if err != nil {
+		return nil, err
+	}
+	h.beforeShutdown = append(h.beforeShutdown, pages.Close, confirm.Close) // open streams would hold a shutdown up
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if confirm.Handles(r.URL.Path) {
+			confirm.ServeHTTP(w, r)
+			return
+		}
 		for _, prefix := range []string{"/v1/", "/oauth/", "/.well-known/", "/openapi.yaml", "/docs"} {
 			if strings.HasPrefix(r.URL.Path, prefix) {
 				apiRoom.ServeHTTP(w, r)

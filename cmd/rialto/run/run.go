@@ -23,6 +23,9 @@ import (
 	"github.com/rialto-hub/rialto/banks"
 	"github.com/rialto-hub/rialto/banks/berlingroup"
 	"github.com/rialto-hub/rialto/banks/remote"
+	"github.com/rialto-hub/rialto/compliance"
+	"github.com/rialto-hub/rialto/compliance/limits"
+	"github.com/rialto-hub/rialto/compliance/monitor"
 	"github.com/rialto-hub/rialto/configs"
 	"github.com/rialto-hub/rialto/psd2"
 	"github.com/rialto-hub/rialto/psd2/bus"
@@ -30,6 +33,7 @@ import (
 	"github.com/rialto-hub/rialto/psd2/hub"
 	"github.com/rialto-hub/rialto/psd2/jose"
 	"github.com/rialto-hub/rialto/psd2/store"
+	"github.com/rialto-hub/rialto/sca"
 	"github.com/rialto-hub/rialto/webhooks"
 )
 
@@ -61,6 +65,11 @@ type Hub struct {
 	banks    *banks.Registry
 	channels map[string]banks.Channel // by payee account
 	vop      hub.VoP
+	payers   *sca.Service
+	desk     *compliance.Desk // nil when compliance is off
+	monitor  *monitor.Monitor
+	limits   *limits.Keeper
+	gate     hub.Gate
 	edge     *edge.Edge
 	id       string         // of this process in leases
 	closers  []func() error // run in reverse
@@ -83,7 +92,7 @@ func Start(ctx context.Context, cfg configs.Config, o Options) (h *Hub, err erro
 	}()
 	h.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	h.edge = &edge.Edge{Log: o.Log, Now: time.Now, Random: rand.Reader, TrustedProxies: cfg.HTTP.TrustedProxies, Metrics: edge.NewMetrics(h.registry)}
-	for _, part := range []func(context.Context) error{h.openData, h.openStore, h.openKeys, h.openBus, h.openBanks, h.openChannels, h.openHub, h.putMerchants} {
+	for _, part := range []func(context.Context) error{h.openData, h.openStore, h.openKeys, h.openBus, h.openBanks, h.openChannels, h.watchCertificates, h.openSCA, h.openCompliance, h.openHub, h.putMerchants} {
 		if err = part(ctx); err != nil {
 			return h, err
 		}
@@ -176,7 +185,7 @@ func (h *Hub) openBus(ctx context.Context) (err error) {
 func (h *Hub) openHub(context.Context) (err error) {
 	h.hub = hub.New(h.cfg.Hub, hub.Deps{
 		Store: h.Store, Banks: h.banks, Holder: h.id, Now: time.Now, Random: rand.Reader, Log: h.log, Metrics: h.registry,
-		Channels: h.channels, VoP: h.vop,
+		Channels: h.channels, VoP: h.vop, Gate: h.gate, Confirmation: confirmation{h.payers, h.Store},
 	})
 	h.cfg.Webhooks.Sandbox = h.cfg.Webhooks.Sandbox || h.cfg.Sandbox
 	h.Webhooks, err = webhooks.New(h.cfg.Webhooks, webhooks.Deps{
@@ -266,6 +275,8 @@ func (h *Hub) startWork() {
 		}
 	}
 	workers = append(workers, worker{name: "health", step: h.hub.HealthStep})
+	add("follow", h.complianceWork()...)
+	add("follow", worker{name: "confirmations", step: h.payers.Step})
 	wait := work(ctx, time.Now, h.log, workers)
 	h.onClose(func() error { cancel(); wait(); h.hub.Close(); return nil })
 }

@@ -51,7 +51,7 @@ var players = []string{"Anna Beispiel", "Bert Muster", "Clara Knapp", "Dora Nein
 type Webhook struct {
 	ID        string    `json:"id"`
 	Type      string    `json:"type"`
-	PaymentID string    `json:"payment_id"`
+	PaymentID string    `json:"payment_id"` // or the payout's
 	Sequence  int64     `json:"sequence"`
 	At        time.Time `json:"at"`
 	HMAC      bool      `json:"hmac_ok"`
@@ -344,7 +344,11 @@ func (c *Casino) take(e *verify.Event, ok [3]bool) error {
 		return nil
 	}
 	c.seen[e.ID] = true
-	c.webhooks = append(c.webhooks, Webhook{ID: e.ID, Type: e.Type, PaymentID: data.Payment.ID, Sequence: e.Sequence,
+	about := data.Payment.ID
+	if data.Payout.ID != "" {
+		about = data.Payout.ID
+	}
+	c.webhooks = append(c.webhooks, Webhook{ID: e.ID, Type: e.Type, PaymentID: about, Sequence: e.Sequence,
 		At: c.cfg.Now(), HMAC: ok[0], Ed25519: ok[1], JWS: ok[2]})
 	for _, d := range c.deposits {
 		if d.ID != data.Payment.ID {
@@ -373,7 +377,7 @@ func (c *Casino) take(e *verify.Event, ok [3]bool) error {
 	return nil
 }
 
-// Await returns the webhooks of a payment once one of the wanted types is
+// Await returns the webhooks of a payment or payout once one of the wanted types is
 // among them, or with ctx's error.
 func (c *Casino) Await(ctx context.Context, paymentID string, types ...string) ([]Webhook, error) {
 	for {

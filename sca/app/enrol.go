@@ -1,0 +1,353 @@
+package app
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/rialto-hub/rialto/psd2"
+	"github.com/rialto-hub/rialto/psd2/page"
+	"github.com/rialto-hub/rialto/sca"
+)
+
+// isToken reports whether a path holds something like a token of ours.
+func isToken(s string) bool { return len(s) == 43 }
+
+// link is GET of a one-time link: a page with a button. Previews, prefetches
+// and scanners spend nothing.
+func (v *visit) link() error {
+	if !isToken(v.Param("token")) {
+		return psd2.NotFound("page")
+	}
+	kind := "enrol"
+	if v.Path() == "/sca/phone/:token" {
+		kind = "phone"
+	}
+	return v.show(page.Page{Name: "link", Title: v.say("link." + kind + ".title"), Data: map[string]string{
+		"Lead": v.say("link." + kind + ".lead"), "Button": v.say("link." + kind + ".button"), "Action": v.Request().URL.EscapedPath()}})
+}
+
+// enter is POST /sca/enrol/{token}.
+func (v *visit) enter() error {
+	secret, err := v.SCA.OpenEnrolment(v.ctx(), v.Param("token"))
+	if sca.Refused(err) {
+		return echo.NewHTTPError(http.StatusGone)
+	}
+	if err != nil {
+		return err
+	}
+	v.setCookie(enrolCookie, secret, 30*time.Minute)
+	return v.away("/sca/factors")
+}
+
+// own serves a person at his own factors. Staff come with their session as
+// well, which they have proved themselves for.
+func own(h func(*visit) error) func(*visit) error {
+	return func(v *visit) (err error) {
+		v.session, err = v.ownSession()
+		if sca.NoSession(err) {
+			return v.noSession()
+		}
+		if err != nil {
+			return err
+		}
+		return h(v)
+	}
+}
+
+func (v *visit) ownSession() (sca.Session, error) {
+	if v.Staff != nil {
+		if _, err := v.Staff.Session(v.Request()); err == nil { // roles unchanged
+			return v.SCA.Session(v.ctx(), sca.SessionStaff, v.cookie(sca.StaffCookie), true)
+		}
+	}
+	return v.SCA.Session(v.ctx(), sca.SessionEnrol, v.cookie(enrolCookie), true)
+}
+
+// noSession says that a session is over, or was never there.
+func (v *visit) noSession() error {
+	if wantsJSON(v.Request()) {
+		return psd2.Fail(psd2.CodeUnauthorized, "session_over", "the session is over")
+	}
+	return v.show(page.Page{Name: "error", Status: http.StatusUnauthorized, Title: v.say("over.title"), Data: page.Problem{Lead: v.say("over.lead"), Next: v.say("over.next")}})
+}
+
+// shownOnce is GET of what only a POST shows: it is gone.
+func (v *visit) shownOnce() error { return echo.NewHTTPError(http.StatusGone) }
+
+// changeLine is one of a person's changes in his language.
+type changeLine struct {
+	At   time.Time
+	Text string
+}
+
+type factorsPage struct {
+	Factors []sca.Factor
+	Changes []changeLine
+	Payer   bool
+	Fresh   bool // a change needs no further proof now
+	Methods map[string]bool
+	Notice  string
+}
+
+// factors is GET /sca/factors.
+func (v *visit) factors() error {
+	list, err := v.SCA.Factors(v.ctx(), v.session.PersonID)
+	if err != nil {
+		return err
+	}
+	changes, err := v.SCA.Changes(v.ctx(), v.session.PersonID, 10)
+	if err != nil {
+		return err
+	}
+	p := factorsPage{Factors: list, Payer: v.Staff == nil, Fresh: len(list) == 0 || v.fresh(), Methods: map[string]bool{}}
+	for _, f := range list {
+		p.Methods[string(f.Method)] = true
+	}
+	for _, c := range changes {
+		p.Changes = append(p.Changes, changeLine{c.At, v.say("change." + c.What)})
+	}
+	if v.QueryParam("done") != "" {
+		p.Notice = v.say("factors.done")
+	}
+	return v.show(page.Page{Name: "factors", Title: v.say("factors.title"), Self: &url.URL{Path: "/sca/factors"}, Scripts: []string{"passkey.js"}, Data: p})
+}
+
+func (v *visit) fresh() bool {
+	return !v.session.VerifiedAt.IsZero() && v.Now().Sub(v.session.VerifiedAt) < 5*time.Minute
+}
+
+// reauthenticate sends a person to prove himself when that is what is missing.
+func (v *visit) reauthenticate(err error) error {
+	var e *psd2.Error
+	if !errors.As(err, &e) || e.Reason != "reauthenticate" {
+		return err
+	}
+	if wantsJSON(v.Request()) {
+		return v.next("/sca/verify")
+	}
+	return v.away("/sca/verify")
+}
+
+func (v *visit) rename() error {
+	form, err := v.form()
+	if err == nil {
+		err = v.SCA.Rename(v.ctx(), v.session, v.Param("id"), form.Get("name"))
+	}
+	if err != nil {
+		return v.reauthenticate(err)
+	}
+	return v.away("/sca/factors?done=1")
+}
+
+func (v *visit) revoke() error {
+	if _, err := v.form(); err != nil {
+		return err
+	}
+	if err := v.SCA.Revoke(v.ctx(), v.session, v.Param("id")); err != nil {
+		return v.reauthenticate(err)
+	}
+	return v.away("/sca/factors?done=1")
+}
+
+// out is POST /sca/out.
+func (v *visit) out() error {
+	if secret := v.cookie(enrolCookie); secret != "" {
+		if err := v.SCA.End(v.ctx(), secret); err != nil {
+			return err
+		}
+	}
+	v.setCookie(enrolCookie, "", 0)
+	v.Response().Header().Set("Clear-Site-Data", `"cache"`)
+	return v.show(page.Page{Name: "error", Title: v.say("out.title"), Data: page.Problem{Lead: v.say("out.lead")}})
+}
+
+type verifyPage struct {
+	Methods map[string]bool
+	Wrong   string
+}
+
+// verifyPage is GET /sca/verify.
+func (v *visit) verifyPage() error { return v.showVerify(http.StatusOK, "") }
+
+func (v *visit) showVerify(status int, wrong string) error {
+	list, err := v.SCA.Factors(v.ctx(), v.session.PersonID)
+	if err != nil {
+		return err
+	}
+	p := verifyPage{Methods: map[string]bool{}, Wrong: wrong}
+	for _, f := range list {
+		p.Methods[string(f.Method)] = !f.Blocked || p.Methods[string(f.Method)]
+	}
+	return v.show(page.Page{Name: "verify", Status: status, Title: v.say("verify.title"), Self: &url.URL{Path: "/sca/verify"}, Scripts: []string{"passkey.js"}, Data: p})
+}
+
+// verifyCode is POST /sca/verify: a code of the app, or a recovery code.
+func (v *visit) verifyCode() error {
+	form, err := v.form()
+	if err != nil {
+		return err
+	}
+	method := sca.TOTP
+	if form.Get("method") == string(sca.Recovery) {
+		method = sca.Recovery
+	}
+	err = v.SCA.VerifyCode(v.ctx(), v.session, method, form.Get("code"))
+	if sca.Refused(err) {
+		return v.showVerify(http.StatusUnauthorized, v.say("refused"))
+	}
+	if err != nil {
+		return err
+	}
+	return v.away("/sca/factors")
+}
+
+func (v *visit) verifyOptions() error {
+	c, err := v.SCA.BeginVerify(v.ctx(), v.session)
+	if err != nil {
+		return err
+	}
+	return v.answer(map[string]any{"id": c.ID, "get": c.Options})
+}
+
+// credential is what passkey.js sends: the ceremony, a name, and the browser's
+// credential as JSON in a string, so that the library reads it as it was made.
+func (v *visit) credential() (id, name string, response []byte, err error) {
+	var c struct {
+		ID       string `json:"id"`
+		Name     string `json:"name"`
+		Response string `json:"response"`
+	}
+	err = v.read(&c)
+	return c.ID, c.Name, []byte(c.Response), err
+}
+
+func (v *visit) verifyPasskey() error {
+	id, _, response, err := v.credential()
+	if err != nil {
+		return err
+	}
+	if err := v.SCA.VerifyPasskey(v.ctx(), v.session, id, response); err != nil {
+		return err
+	}
+	return v.next("/sca/factors")
+}
+
+func (v *visit) passkeyOptions() error {
+	c, err := v.SCA.BeginPasskey(v.ctx(), v.session, v.account())
+	if err != nil {
+		return v.reauthenticate(err)
+	}
+	return v.answer(map[string]any{"id": c.ID, "create": c.Options})
+}
+
+// account is what an authenticator shows beside our name.
+func (v *visit) account() string {
+	if v.Staff != nil {
+		if u, err := v.Staff.User(v.ctx(), v.session.PersonID); err == nil {
+			return u.Login
+		}
+	}
+	return v.say("account")
+}
+
+func (v *visit) passkey() error {
+	id, name, response, err := v.credential()
+	if err != nil {
+		return err
+	}
+	if name == "" {
+		name = v.say("method.passkey")
+	}
+	if err := v.SCA.FinishPasskey(v.ctx(), v.session, id, response, name); err != nil {
+		return v.reauthenticate(err)
+	}
+	return v.next("/sca/factors?done=1")
+}
+
+// totp is POST /sca/totp: the secret is shown once, in the answer itself.
+func (v *visit) totp() error {
+	if _, err := v.form(); err != nil {
+		return err
+	}
+	setup, err := v.SCA.BeginTOTP(v.ctx(), v.session, v.account())
+	if err != nil {
+		return v.reauthenticate(err)
+	}
+	return v.show(page.Page{Name: "totp", Title: v.say("totp.title"), Data: setup})
+}
+
+// totpConfirm is POST /sca/totp/confirm. After a wrong code the secret is not
+// shown again, but the app still has it.
+func (v *visit) totpConfirm() error {
+	form, err := v.form()
+	if err != nil {
+		return err
+	}
+	name := form.Get("name")
+	if name == "" {
+		name = v.say("method.totp")
+	}
+	err = v.SCA.ConfirmTOTP(v.ctx(), v.session, form.Get("factor"), form.Get("code"), name)
+	if sca.Refused(err) {
+		return v.show(page.Page{Name: "totp", Status: http.StatusUnauthorized, Title: v.say("totp.title"), Data: map[string]any{"FactorID": form.Get("factor"), "URL": "", "Wrong": v.say("refused")}})
+	}
+	if err != nil {
+		return v.reauthenticate(err)
+	}
+	return v.away("/sca/factors?done=1")
+}
+
+// recovery is POST /sca/recovery: ten codes, shown once.
+func (v *visit) recovery() error {
+	if _, err := v.form(); err != nil {
+		return err
+	}
+	codes, err := v.SCA.NewRecoveryCodes(v.ctx(), v.session)
+	if err != nil {
+		return v.reauthenticate(err)
+	}
+	return v.show(page.Page{Name: "recovery", Title: v.say("recovery.title"), Data: codes})
+}
+
+// pair is POST /sca/pair: the QR code for the push device.
+func (v *visit) pair() error {
+	if _, err := v.form(); err != nil {
+		return err
+	}
+	token, err := v.SCA.PairDevice(v.ctx(), v.session)
+	if err != nil {
+		return v.reauthenticate(err)
+	}
+	return v.showPair(http.StatusOK, v.Origin+"/sca/device#"+token, "")
+}
+
+func (v *visit) showPair(status int, address, wrong string) error {
+	return v.show(page.Page{Name: "pair", Status: status, Title: v.say("pair.title"), Data: map[string]string{"URL": address, "Wrong": wrong}})
+}
+
+// pairConfirm is POST /sca/pair/confirm: the number that the device shows.
+func (v *visit) pairConfirm() error {
+	form, err := v.form()
+	if err != nil {
+		return err
+	}
+	id, err := v.SCA.Pairing(v.ctx(), v.session)
+	if err != nil {
+		return err
+	}
+	if id == "" {
+		return v.showPair(http.StatusConflict, "", v.say("pair.none"))
+	}
+	err = v.SCA.ConfirmDevice(v.ctx(), v.session, id, form.Get("number"))
+	if sca.Refused(err) {
+		return v.showPair(http.StatusUnauthorized, "", v.say("pair.wrong"))
+	}
+	if err != nil {
+		return v.reauthenticate(err)
+	}
+	return v.away("/sca/factors?done=1")
+}

@@ -1,0 +1,40 @@
+package sca
+
+import (
+	"context"
+	"time"
+)
+
+// AnswerWith is Answer for a code with something happening between the
+// comparison and its commit.
+func AnswerWith(s *Service, ctx context.Context, id string, a Answer, between func()) error {
+	row, _, err := s.answerable(ctx, id, a)
+	if err != nil {
+		return err
+	}
+	ticket, err := s.raise(ctx, row.PersonID, a.Method)
+	if err != nil {
+		return err
+	}
+	p, err := s.tryTOTP(ctx, row.PersonID, a.Code)
+	if err != nil {
+		return err
+	}
+	between()
+	_, err = s.approve(ctx, id, ticket, p)
+	return err
+}
+
+// Canonical is canonical, for the vectors of RFC 8785.
+var Canonical = canonical
+
+// Ceased is ceased.
+var Ceased = ceased
+
+// PasskeyChallenge is passkeyChallenge.
+var PasskeyChallenge = passkeyChallenge
+
+// MatchTOTP is totpSecret.match.
+func MatchTOTP(p TOTPParams, secret, code string, now time.Time) (int64, bool) {
+	return totpSecret{TOTPParams: p, Secret: secret}.match(code, now, 0)
+}

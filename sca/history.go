@@ -1,0 +1,264 @@
+package sca
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/rialto-hub/rialto/psd2"
+	"github.com/rialto-hub/rialto/psd2/store"
+)
+
+// PaymentFacts is what the hub knows of a payment before it goes to the bank.
+type PaymentFacts struct {
+	PaymentID    string
+	PersonID     string
+	Amount       psd2.Money
+	CreditorIBAN psd2.IBAN
+	Approach     string // the bank's
+	Merchant     Level  // the merchant's own wish; "" is none
+	Risk         Risk
+	DeviceSecret string // of the browser's __Host-rs_known cookie; "" when there is none
+	DeviceProof  string // JWS by the browser's own key; see Recognise
+}
+
+// Requirement is what is asked of the payer.
+type Requirement struct {
+	Decision
+	// PerformedBy says whose authentication is the one the law asks for: "aspsp",
+	// or "delegated" when the bank has handed it over to us.
+	PerformedBy string
+}
+
+// Require decides what a payment needs and keeps the decision with its facts.
+func (s *Service) Require(ctx context.Context, p PaymentFacts) (Requirement, error) {
+	f := Facts{Amount: p.Amount, Risk: p.Risk, Approach: p.Approach, Merchant: p.Merchant}
+	var err error
+	if f.History, err = s.history(ctx, p); err != nil {
+		return Requirement{}, err
+	}
+	if f.Device, err = s.Recognise(ctx, p.PersonID, p.DeviceSecret, p.DeviceProof); err != nil {
+		return Requirement{}, err
+	}
+	if f.Factors, err = s.Methods(ctx, p.PersonID); err != nil {
+		return Requirement{}, err
+	}
+	if f.Fraud, err = s.FraudRates(ctx, s.db.Now()); err != nil {
+		return Requirement{}, err
+	}
+	r := Requirement{Decision: Decide(s.rules, f), PerformedBy: "aspsp"}
+	if p.Approach == ApproachDelegated {
+		r.PerformedBy = "delegated"
+	}
+	return r, s.keepDecision(ctx, p.PaymentID, f, r.Decision)
+}
+
+func (s *Service) keepDecision(ctx context.Context, paymentID string, f Facts, d Decision) error {
+	facts, err := json.Marshal(f)
+	if err != nil {
+		return err
+	}
+	decision, err := json.Marshal(d)
+	if err != nil {
+		return err
+	}
+	return s.db.Tx(ctx, func(tx *store.Tx) error {
+		_, err := tx.Exec(`INSERT INTO sca_decisions (id, payment_id, rules, level, facts, decision, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+			psd2.NewID(prefixDecision, tx.Now, s.random), paymentID, d.Rules, string(d.Level), string(facts), string(decision), tx.Now.UnixMicro())
+		return err
+	})
+}
+
+// decidedLevel is the level of a payment's last decision. A payment that was
+// never decided about needs a confirmation: a step that was left out must not
+// look like one that was not needed.
+func (s *Service) decidedLevel(tx *store.Tx, paymentID string) (Level, error) {
+	var level string
+	err := tx.Get(&level, `SELECT level FROM sca_decisions WHERE payment_id = ? ORDER BY id DESC LIMIT 1`, paymentID)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Strong, nil
+	}
+	return Level(level), err
+}
+
+// Kept is a stored decision.
+type Kept struct {
+	PaymentID string
+	Facts     Facts
+	Decision  Decision
+	At        time.Time
+}
+
+// Decisions are those about a payment, oldest first.
+func (s *Service) Decisions(ctx context.Context, paymentID string) ([]Kept, error) {
+	var rows []struct {
+		Facts     string `db:"facts"`
+		Decision  string `db:"decision"`
+		CreatedAt int64  `db:"created_at"`
+	}
+	if err := s.db.Select(ctx, &rows, `SELECT facts, decision, created_at FROM sca_decisions WHERE payment_id = ? ORDER BY id`, paymentID); err != nil {
+		return nil, err
+	}
+	list := make([]Kept, len(rows))
+	for i, r := range rows {
+		list[i] = Kept{PaymentID: paymentID, At: time.UnixMicro(r.CreatedAt).UTC()}
+		if err := errors.Join(json.Unmarshal([]byte(r.Facts), &list[i].Facts), json.Unmarshal([]byte(r.Decision), &list[i].Decision)); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+// Executed is a transfer that was carried out.
+type Executed struct {
+	PaymentID    string
+	PersonID     string
+	Amount       psd2.Money
+	CreditorIBAN psd2.IBAN
+	Strong       bool // strong customer authentication was applied, by bank or hub
+}
+
+// Count takes a transfer into the history, once, in the transaction in which
+// it became executed.
+func (s *Service) Count(tx *store.Tx, e Executed) error {
+	strong := 0
+	if e.Strong {
+		strong = 1
+	}
+	_, err := tx.Exec(`INSERT INTO sca_transfers (payment_id, person_id, payee_hash, amount_minor, strong, fraud, executed_at) VALUES (?, ?, ?, ?, ?, 0, ?) ON CONFLICT (payment_id) DO NOTHING`,
+		e.PaymentID, e.PersonID, s.payee(e.CreditorIBAN), e.Amount.AmountMinor, strong, tx.Now.UnixMicro())
+	return err
+}
+
+// ReportFraud counts a transfer as unauthorised or fraudulent (RTS Art. 19).
+func (s *Service) ReportFraud(ctx context.Context, paymentID string) error {
+	return s.db.Tx(ctx, func(tx *store.Tx) error {
+		n, err := tx.Exec(`UPDATE sca_transfers SET fraud = 1 WHERE payment_id = ?`, paymentID)
+		if err == nil && n != 1 {
+			return psd2.NotFound("payment")
+		}
+		return err
+	})
+}
+
+// Trust puts a payee on a person's list (RTS Art. 13), which itself needs the
+// strong confirmation of a payment to him.
+func (s *Service) Trust(ctx context.Context, challengeID, session string) error {
+	c, err := s.Challenge(ctx, challengeID, session)
+	if err != nil {
+		return err
+	}
+	if c.State != Approved || !slices.Contains(Strong.allowed([]Method{Passkey, Push}), c.Method) {
+		return errRefused
+	}
+	return s.db.Tx(ctx, func(tx *store.Tx) error {
+		_, err := tx.Exec(`INSERT INTO sca_trusted (person_id, payee_hash, created_at) VALUES (?, ?, ?) ON CONFLICT (person_id, payee_hash) DO NOTHING`,
+			c.PersonID, s.payee(c.Linked.CreditorIBAN), tx.Now.UnixMicro())
+		return err
+	})
+}
+
+func (s *Service) payee(iban psd2.IBAN) string { return s.db.Lookup("sca/payee", string(iban)) }
+
+// historyLimit is how many of a person's transfers are looked at.
+const historyLimit = 100
+
+func (s *Service) history(ctx context.Context, p PaymentFacts) (History, error) {
+	var rows []struct {
+		PayeeHash   string `db:"payee_hash"`
+		AmountMinor int64  `db:"amount_minor"`
+		Strong      int    `db:"strong"`
+	}
+	err := s.db.Select(ctx, &rows, `SELECT payee_hash, amount_minor, strong FROM sca_transfers WHERE person_id = ? ORDER BY executed_at DESC, payment_id DESC LIMIT ?`, p.PersonID, historyLimit)
+	if err != nil {
+		return History{}, err
+	}
+	var h History
+	payee, since := s.payee(p.CreditorIBAN), true
+	amounts := make([]int64, 0, len(rows))
+	for _, r := range rows {
+		if since = since && r.Strong == 0; since {
+			h.Count++
+			h.Sum += r.AmountMinor
+		}
+		if r.PayeeHash == payee && r.AmountMinor == p.Amount.AmountMinor {
+			h.Same++
+		}
+		amounts = append(amounts, r.AmountMinor)
+	}
+	if slices.Sort(amounts); len(amounts) > 0 {
+		h.Usual = amounts[len(amounts)/2]
+	}
+	var trusted int
+	err = s.db.Get(ctx, &trusted, `SELECT COUNT(*) FROM sca_trusted WHERE person_id = ? AND payee_hash = ?`, p.PersonID, payee)
+	h.Trusted = trusted > 0
+	return h, err
+}
+
+// Rate is fraudulent and all value of a span, in cents.
+type Rate struct{ Fraudulent, All int64 }
+
+// maxQuarters is how far back Art. 20 is looked at.
+const maxQuarters = 8
+
+// FraudRates is the fraud rate over the rolling window (Art. 19(1)) with the
+// bands that Art. 20 has switched off. It is one rate, of all remote credit
+// transfers, held against each band's reference: that is how Art. 19 has it.
+func (s *Service) FraudRates(ctx context.Context, now time.Time) (Fraud, error) {
+	window, err := s.rate(ctx, now.AddDate(0, 0, -s.rules.FraudWindowDays), now)
+	if err != nil {
+		return Fraud{}, err
+	}
+	f := Fraud{Fraudulent: window.Fraudulent, All: window.All}
+	quarters := make([]Rate, 0, maxQuarters)
+	end := quarterStart(now)
+	for i := maxQuarters; i > 0; i-- {
+		r, err := s.rate(ctx, end.AddDate(0, -3*i, 0), end.AddDate(0, -3*(i-1), 0))
+		if err != nil {
+			return Fraud{}, err
+		}
+		quarters = append(quarters, r)
+	}
+	for _, band := range s.rules.TRA {
+		if ceased(quarters, band.FraudPPM, s.rules.CeaseAfterQuarters) {
+			f.Ceased = append(f.Ceased, band.UpTo)
+		}
+	}
+	return f, nil
+}
+
+// ceased reports whether an exemption is off: after so many quarters in a row
+// above the reference, until one is not (Art. 20(1), (2)). Oldest first.
+func ceased(quarters []Rate, ppm int64, after int) bool {
+	above, off := 0, false
+	for _, q := range quarters {
+		if q.All > 0 && !withinRate(q.Fraudulent, q.All, ppm) {
+			above++
+			off = off || above >= after
+			continue
+		}
+		above = 0
+		if q.All > 0 { // an empty quarter shows nothing
+			off = false
+		}
+	}
+	return off
+}
+
+func quarterStart(t time.Time) time.Time {
+	t = t.UTC()
+	return time.Date(t.Year(), (t.Month()-1)/3*3+1, 1, 0, 0, 0, 0, time.UTC)
+}
+
+func (s *Service) rate(ctx context.Context, from, to time.Time) (Rate, error) {
+	var r struct {
+		Fraud int64 `db:"fraud"`
+		All   int64 `db:"whole"`
+	}
+	err := s.db.Get(ctx, &r, `SELECT COALESCE(SUM(CASE WHEN fraud = 1 THEN amount_minor ELSE 0 END), 0) AS fraud, COALESCE(SUM(amount_minor), 0) AS whole FROM sca_transfers WHERE executed_at >= ? AND executed_at < ?`,
+		from.UnixMicro(), to.UnixMicro())
+	return Rate{r.Fraud, r.All}, err
+}

@@ -1,0 +1,98 @@
+package sca
+
+import (
+	"bytes"
+	_ "embed" // rules.yaml
+	"errors"
+	"fmt"
+	"slices"
+
+	"gopkg.in/yaml.v3"
+)
+
+//go:embed rules.yaml
+var rulesFile []byte
+
+// ApproachDelegated is the approach of a bank that leaves authentication to us.
+const ApproachDelegated = "delegated"
+
+// Rules are the data of the policy for one regime.
+type Rules struct {
+	Regime             string           `yaml:"regime"`
+	Version            string           `yaml:"version"`
+	From               string           `yaml:"from"` // date since when the regime applies
+	LowValue           LowValueRule     `yaml:"low_value"`
+	TRA                []TRABand        `yaml:"tra"`
+	TRARiskBelow       int              `yaml:"tra_risk_below"`
+	FraudWindowDays    int              `yaml:"fraud_window_days"`
+	CeaseAfterQuarters int              `yaml:"cease_after_quarters"`
+	RecurringAfter     int              `yaml:"recurring_after"`
+	Levels             []LevelRule      `yaml:"levels"`
+	WithoutFactor      map[string]Level `yaml:"without_factor"`
+}
+
+// LowValueRule is RTS Art. 16.
+type LowValueRule struct {
+	Single     int64  `yaml:"single"`
+	Cumulative int64  `yaml:"cumulative"`
+	Count      int    `yaml:"count"`
+	Counter    string `yaml:"counter"` // "count" or "cumulative": one of them, never both
+}
+
+// TRABand is a line of the annex to the RTS.
+type TRABand struct {
+	UpTo     int64 `yaml:"up_to"`
+	FraudPPM int64 `yaml:"fraud_ppm"`
+}
+
+// LevelRule asks for a level when everything it names is the case.
+type LevelRule struct {
+	Reason        string   `yaml:"reason"`
+	RiskAtLeast   int      `yaml:"risk_at_least"`
+	RiskReasons   []string `yaml:"risk_reasons"` // any of them
+	AmountAtLeast int64    `yaml:"amount_at_least"`
+	TimesUsual    int64    `yaml:"times_usual"` // of the payer's median
+	Device        string   `yaml:"device"`      // "unknown"
+	Approach      string   `yaml:"approach"`
+	Level         Level    `yaml:"level"`
+}
+
+// LoadRules gives the rules of a regime.
+func LoadRules(regime string) (Rules, error) { return parseRules(rulesFile, regime) }
+
+func parseRules(file []byte, regime string) (Rules, error) {
+	d := yaml.NewDecoder(bytes.NewReader(file))
+	d.KnownFields(true)
+	var all []Rules
+	if err := d.Decode(&all); err != nil {
+		return Rules{}, fmt.Errorf("sca rules: %w", err)
+	}
+	for _, r := range all {
+		if r.Regime == regime {
+			return r, r.check()
+		}
+	}
+	return Rules{}, fmt.Errorf("sca rules: there is no regime %q", regime)
+}
+
+// check finds what would make a rule ask for less than its author meant.
+func (r Rules) check() error {
+	if r.LowValue.Counter != "count" && r.LowValue.Counter != "cumulative" {
+		return errors.New("sca rules: low_value.counter must be count or cumulative")
+	}
+	for _, rule := range r.Levels {
+		bare := rule.RiskAtLeast == 0 && len(rule.RiskReasons) == 0 && rule.AmountAtLeast == 0 && rule.TimesUsual == 0 && rule.Device == "" && rule.Approach == ""
+		if rule.Level.rank() < 1 || rule.Reason == "" || bare || rule.Device != "" && rule.Device != "unknown" {
+			return fmt.Errorf("sca rules: level rule %q is incomplete", rule.Reason)
+		}
+	}
+	for _, key := range []string{"any", "strong", "passkey", "delegated"} {
+		if l := r.WithoutFactor[key]; !slices.Contains([]Level{None, Block}, l) {
+			return fmt.Errorf("sca rules: without_factor.%s must be none or block", key)
+		}
+	}
+	if r.FraudWindowDays <= 0 || r.CeaseAfterQuarters <= 0 || r.RecurringAfter <= 0 || r.Version == "" {
+		return errors.New("sca rules: windows and version are needed")
+	}
+	return nil
+}
