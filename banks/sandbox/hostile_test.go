@@ -294,7 +294,7 @@ func (r stormRow) sail(w *sea) {
 	}
 	w.set(bank, r.before)
 	p := w.deposit()
-	_, link, err := w.hub.Authorise(t.Context(), p.ID, bank, rand.Text(), psd2.PSU{IP: "192.0.2.7", UserAgent: "test"})
+	_, link, err := w.hub.Authorise(t.Context(), p.ID, bank, rand.Text(), psd2.PSU{IP: "192.0.2.7", UserAgent: "test"}, hub.Browser{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,9 +1,11 @@
 package run
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"time"
 
@@ -19,7 +21,7 @@ import (
 // openSCA makes the payers' side of the hub's own authentication.
 func (h *Hub) openSCA(context.Context) (err error) {
 	c := h.cfg.SCA
-	if c.Origin, err = originOf(h.cfg.Hub.PublicURL); err != nil {
+	if c.Origin, err = h.passkeyOrigin(h.cfg.Hub.PublicURL); err != nil {
 		return err
 	}
 	h.payers, err = sca.New(c, sca.Deps{
@@ -28,6 +30,20 @@ func (h *Hub) openSCA(context.Context) (err error) {
 		Ping:   func(_ context.Context, deviceID string) error { return h.bus.Nudge(deviceID) },
 	})
 	return err
+}
+
+// passkeyOrigin is the origin to which passkeys belong. They need a name: under
+// a bare address, as in tests, none can be enrolled.
+func (h *Hub) passkeyOrigin(address string) (string, error) {
+	u, err := url.Parse(address)
+	if err != nil {
+		return "", err
+	}
+	if _, err := netip.ParseAddr(u.Hostname()); err == nil {
+		h.log.Warn("the public URL is a bare address: passkeys need a name")
+		return u.Scheme + "://localhost:" + cmp.Or(u.Port(), "443"), nil
+	}
+	return u.Scheme + "://" + u.Host, nil
 }
 
 func originOf(address string) (string, error) {
