@@ -33,6 +33,15 @@ type Channel interface {
 	Balance(ctx context.Context) (psd2.Money, time.Time, error)
 }
 
+// RecallInbox is the optional role of a Channel whose bank tells of recalls:
+// other banks' wishes to have deposits back (camt.056).
+type RecallInbox interface {
+	// Recalls lists some of them in the order in which they came, after an
+	// opaque cursor ("" is the beginning). next is the cursor to go on with, the
+	// same as before when there is nothing new.
+	Recalls(ctx context.Context, after string) (notices []psd2.RecallNotice, next string, err error)
+}
+
 // ChannelInfo describes a channel; it never changes while the process runs.
 type ChannelInfo struct {
 	ID      string

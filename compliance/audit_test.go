@@ -287,18 +287,3 @@ func TestNothingPersonalLiesInTheClear(t *testing.T) { // C39
 		}
 	}
 }
-
-func TestPersonsExportTellsNothingOfSuspicion(t *testing.T) { // D08
-	w := sqliteWorld(t)
-	c := w.raise(finding())
-	w.do(c.ID, compliance.Act{Do: compliance.Investigate, By: anna, Note: "Erika Mustermann rang up"})
-	for who, wants := range map[bool]bool{false: false, true: true} {
-		x, err := w.Dossier(ctx, maria, "psn_1", who)
-		must(t, err)
-		if got := len(x.Cases) > 0; got != wants {
-			t.Errorf("for authority %v: cases %v", who, got)
-		}
-	}
-	_, err := w.Dossier(ctx, admin, "psn_1", true)
-	refused(t, err, psd2.CodeForbidden, "role")
-}

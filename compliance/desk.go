@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/rialto-hub/rialto/psd2/jose"
@@ -44,6 +45,9 @@ type Deps struct {
 	Now    func() time.Time
 	Random io.Reader
 	Log    *slog.Logger
+	// Forget removes, in the transaction of a person's erasure, what others keep
+	// of him.
+	Forget []func(tx *store.Tx, personID string) error
 }
 
 // Desk is where officers, the rules and the system meet. It is safe for
@@ -53,6 +57,9 @@ type Desk struct {
 	Deps
 	zone     *time.Location
 	calendar Calendar
+
+	walking sync.Mutex
+	walked  string // how far retention has gone through the persons
 }
 
 // NewDesk makes a desk. It fails on a Land that does not exist.
@@ -125,6 +132,9 @@ func (d *Desk) Step(ctx context.Context, now time.Time) (next time.Time, err err
 	}
 	erased, err := d.retain(ctx, now)
 	if err != nil {
+		return next, fmt.Errorf("retention: %w", err)
+	}
+	if err := d.retainPersons(ctx, now); err != nil {
 		return next, fmt.Errorf("retention: %w", err)
 	}
 	if err := d.checkpoint(ctx, now); err != nil {

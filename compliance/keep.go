@@ -72,77 +72,39 @@ func (d *Desk) LiftLegalHold(ctx context.Context, o Officer, subject string) err
 	})
 }
 
-// Erase destroys a subject's key, if nothing obliges to keep what it seals.
-// Otherwise the conflict says until when, and that the law asks for it.
-func (d *Desk) Erase(ctx context.Context, o Officer, subject, reason string) error {
-	if err := o.must(Admin); err != nil {
-		return err
+// Kept reports whether the desk still has to keep what is known of a person: a
+// legal hold, an open case, or one that ended not long enough ago. The records
+// of others about him stay as long.
+func (d *Desk) Kept(tx *store.Tx, personID string) (bool, error) {
+	err := d.mayErase(tx, personID, false)
+	if psd2.CodeOf(err) == psd2.CodeConflict {
+		return true, nil
 	}
-	if len([]rune(reason)) < 3 || len(reason) > 200 {
-		return psd2.Invalid("reason", "reason_required", "say why, in a few words without personal data")
-	}
-	return d.tx(ctx, func(tx *store.Tx) error {
-		return d.erase(tx, byOfficer(o, "subject.erased", subject), subject, reason)
-	})
+	return err != nil, err
 }
 
-func (d *Desk) erase(tx *store.Tx, e entry, subject, reason string) error {
-	var held int
-	if err := tx.Get(&held, `SELECT COUNT(*) FROM compliance_legal_holds WHERE subject = ?`, subject); err != nil {
-		return err
-	}
-	if held > 0 {
-		return psd2.Fail(psd2.CodeConflict, "legal_hold", "a legal hold keeps this data")
-	}
-	until, err := d.keptUntil(tx.Get, subject)
-	if err != nil {
-		return err
-	}
-	if tx.Now.Before(until) {
-		return psd2.Fail(psd2.CodeConflict, "retention", "the law keeps this data until "+until.Format(time.DateOnly)+" (9999: while a case is open)")
-	}
-	n, err := tx.Exec(`DELETE FROM compliance_keys WHERE subject = ?`, subject)
-	if err != nil {
-		return err
-	}
-	if n == 0 {
-		return psd2.NotFound("subject")
-	}
-	cases, err := tx.Exec(`UPDATE compliance_cases SET erased_at = ?, version = version + 1 WHERE subject = ? AND erased_at = 0`, tx.Now.UnixMicro(), subject)
-	if err != nil {
-		return err
-	}
-	if _, err := tx.Exec(`DELETE FROM compliance_whitelist WHERE person_id = ?`, subject); err != nil {
-		return err
-	}
-	_, err = tx.Exec(`INSERT INTO compliance_erasures (id, subject, at, by_actor, reason, cases) VALUES (?, ?, ?, ?, ?, ?)`,
-		psd2.NewID(prefixErase, tx.Now, d.Random), subject, tx.Now.UnixMicro(), e.actor, reason, cases)
-	if err != nil {
-		return err
-	}
-	e.detail = map[string]any{"cases": cases, "reason": reason}
-	return d.append(tx, e)
+// LegalHold is a subject whose data is kept until somebody lifts it.
+type LegalHold struct {
+	Subject string `db:"subject"`
+	SetAt   int64  `db:"set_at"`
+	SetBy   string `db:"set_by"`
+	Reason  string `db:"reason"`
 }
 
-// retain erases whose time of keeping is over.
-func (d *Desk) retain(ctx context.Context, now time.Time) (int, error) {
-	var due []string
-	err := d.Store.Select(ctx, &due, `SELECT DISTINCT subject FROM compliance_cases WHERE closed_at > 0 AND closed_at <= ? AND erased_at = 0
-		AND NOT EXISTS (SELECT 1 FROM compliance_legal_holds WHERE compliance_legal_holds.subject = compliance_cases.subject)
-		AND NOT EXISTS (SELECT 1 FROM compliance_cases AS newer WHERE newer.subject = compliance_cases.subject AND (newer.closed_at = 0 OR newer.closed_at > ?))
-		LIMIT ?`, us(now.AddDate(-d.KeepYears, 0, 0)), us(now.AddDate(-d.KeepYears, 0, 0)), stepBatch)
+// Set is since when.
+func (h LegalHold) Set() time.Time { return at(h.SetAt) }
+
+// LegalHolds lists who is under one, oldest first.
+func (d *Desk) LegalHolds(ctx context.Context, o Officer, limit int) ([]LegalHold, error) {
+	if err := o.must(Admin, MLRO); err != nil {
+		return nil, err
+	}
+	var list []LegalHold
+	err := d.Store.Select(ctx, &list, `SELECT subject, set_at, set_by, reason FROM compliance_legal_holds ORDER BY set_at, subject LIMIT ?`, limit)
 	if err != nil {
-		return 0, err
+		return nil, fmt.Errorf("legal holds: %w", err)
 	}
-	for _, subject := range due {
-		err := d.tx(ctx, func(tx *store.Tx) error {
-			return d.erase(tx, bySystem("subject.erased", subject), subject, "retention")
-		})
-		if err != nil && psd2.CodeOf(err) != psd2.CodeConflict && psd2.CodeOf(err) != psd2.CodeNotFound {
-			return 0, err
-		}
-	}
-	return len(due), nil
+	return list, nil
 }
 
 // Dossier is everything the desk keeps about a subject, opened.
@@ -162,26 +124,20 @@ type CaseFile struct {
 	History []Line  `json:"history"`
 }
 
-// Dossier exports a subject's data. forAuthority gives a reporting officer all
-// of it. Without, it is what the person himself may get (GDPR Art. 15): what he
-// was cleared of, and nothing that tells whether anyone suspected him (GwG
-// §47(1) with BDSG §29(1)).
-func (d *Desk) Dossier(ctx context.Context, o Officer, subject string, forAuthority bool) (*Dossier, error) {
-	roles := []Role{Admin, MLRO}
-	if forAuthority {
-		roles = reporters
-	}
-	if err := o.must(roles...); err != nil {
+// Dossier exports all that the desk keeps about a subject, for an authority
+// that may ask for it. What the person himself may get is Disclose.
+func (d *Desk) Dossier(ctx context.Context, o Officer, subject string) (*Dossier, error) {
+	if err := o.must(reporters...); err != nil {
 		return nil, err
 	}
-	err := d.Record(ctx, ActorOfficer, o.ID, "subject.exported", subject, map[string]any{"for_authority": forAuthority})
+	err := d.Record(ctx, ActorOfficer, o.ID, "subject.exported", subject, map[string]any{"for_authority": true})
 	if err != nil {
 		return nil, err
 	}
 	x := &Dossier{Subject: subject, At: d.Now().UTC()}
-	err = d.Store.Select(ctx, &x.Cleared, `SELECT person_id, entry_id, until, '' AS case_id, added_at, '' AS added_by FROM compliance_whitelist WHERE person_id = ? ORDER BY entry_id`, subject)
-	if err != nil || !forAuthority {
-		return x, err
+	err = d.Store.Select(ctx, &x.Cleared, `SELECT person_id, entry_id, until, case_id, added_at, added_by FROM compliance_whitelist WHERE person_id = ? ORDER BY entry_id`, subject)
+	if err != nil {
+		return nil, err
 	}
 	if x.KeptUntil, err = d.keptUntil(d.get(ctx), subject); err != nil {
 		return nil, err

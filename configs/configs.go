@@ -130,11 +130,11 @@ type Banks struct {
 
 // Compliance is monitoring and the officers' desk.
 type Compliance struct {
-	// Off monitors nothing and lets everything through. For load tests and for
+	// Disabled monitors nothing and lets everything through. For load tests and for
 	// deployments whose merchants are monitored elsewhere.
-	Off     bool              `yaml:"off"`
-	Desk    compliance.Config `yaml:"desk"`
-	Monitor monitor.Config    `yaml:"monitor"`
+	Disabled bool              `yaml:"disabled"`
+	Desk     compliance.Config `yaml:"desk"`
+	Monitor  monitor.Config    `yaml:"monitor"`
 	// LimitService is the central file of monthly limits (GlüStV §6c); without it
 	// the hub's own count is all there is.
 	LimitService *limits.Config `yaml:"limit_service"`

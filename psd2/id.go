@@ -21,6 +21,7 @@ const (
 	PrefixBank     = "bnk" // a bank as one merchant is told of it
 	PrefixRefund   = "ref"
 	PrefixPayout   = "pot"
+	PrefixDecision = "dec" // of operators, about an unknown outcome
 )
 
 const crockford = "0123456789abcdefghjkmnpqrstvwxyz"

@@ -34,6 +34,7 @@ type Payment struct {
 	SettledAt    *time.Time    `json:"settled_at,omitempty"`
 	CreditableAt *time.Time    `json:"creditable_at,omitempty"`
 	FailedAt     *time.Time    `json:"failed_at,omitempty"`
+	UnknownAt    *time.Time    `json:"unknown_at,omitempty"` // when the outcome last became unknown
 	FailureStage State         `json:"failure_stage,omitempty"`
 	Failure      FailureReason `json:"failure_reason,omitempty"`
 	BankCode     string        `json:"bank_code,omitempty"` // raw code behind the failure
@@ -155,6 +156,8 @@ type Attempt struct {
 	BankReason   string        `json:"bank_reason,omitempty"` // raw reason code, e.g. AM04
 	Failure      FailureReason `json:"failure_reason,omitempty"`
 	Odd          int           `json:"odd,omitempty"` // answers that contradicted earlier ones
+
+	Decision *OperatorDecision `json:"decision,omitempty"` // of an outcome that stayed unknown
 }
 
 // NewEndToEndID makes an attempt's EndToEndId: 29 EPC characters, unique and

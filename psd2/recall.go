@@ -15,7 +15,7 @@ func (t *Transfer) AskRecall(why RecallReason, now time.Time) error {
 	switch {
 	case why.Code() == "":
 		return Invalid("reason", "recall_reason_unknown", "there is no such reason of a recall")
-	case t.State != TransferExecuted:
+	case t.State != TransferExecuted || t.Decision.onlyWord(): // its bank has to have said so
 		return Fail(CodeConflict, "transfer_not_recallable", "only an executed transfer can be recalled")
 	case t.Recall != nil:
 		return Fail(CodeConflict, "transfer_recalled", "the transfer was recalled before; there is one recall per transfer")

@@ -46,7 +46,12 @@ func (p *Payment) Report(attemptID string, r Report, now time.Time) (understood 
 	switch standing {
 	case StandingPending:
 		p.reportPending(a, now)
-	case StandingAuthorized, StandingExecuted, StandingSettled:
+	case StandingAuthorized:
+		if !a.Decision.onlyWord() { // it may still be under way at the bank: that contradicts nobody
+			p.advance(a, standing, now)
+		}
+	case StandingExecuted, StandingSettled:
+		a.Decision.heard(true)
 		p.advance(a, standing, now)
 	case StandingRefused, StandingCanceled:
 		p.reportEnd(a, standing, r, now)
@@ -80,7 +85,9 @@ func (p *Payment) reportPending(a *Attempt, now time.Time) {
 		}
 	case AttemptPreparing, AttemptSubmitting, AttemptRefused, AttemptCanceled, AttemptAbandoned:
 	default:
-		a.Odd++
+		if !a.Decision.onlyWord() {
+			a.Odd++
+		}
 	}
 }
 
@@ -180,6 +187,10 @@ func standingOfAttempt(s AttemptState) Standing {
 }
 
 func (p *Payment) reportEnd(a *Attempt, s Standing, r Report, now time.Time) {
+	if a.Decision.onlyWord() && a.State == AttemptExecuted {
+		p.retract(a)
+	}
+	a.Decision.heard(false)
 	if !a.State.open() {
 		if a.State == AttemptExecuted || a.State == AttemptSettled {
 			a.Odd++

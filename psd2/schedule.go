@@ -57,7 +57,7 @@ func (p *Payment) NextStep(submitTimeout time.Duration) (time.Time, bool) {
 		return next, ok
 	case p.State == StateExecuted:
 		if l := p.leading(); l != nil {
-			return nextPoll(pollAfterReturn, *p.ExecutedAt, l.AskedAt, watchExecuted)
+			return nextPoll(pollAfterReturn, *p.ExecutedAt, l.AskedAt, l.Decision.watch(watchExecuted))
 		}
 	case p.State == StateSettled && p.SourceID == "": // who paid could not be read: no refund could find him
 		if l := p.leading(); l != nil {
@@ -65,7 +65,7 @@ func (p *Payment) NextStep(submitTimeout time.Duration) (time.Time, bool) {
 		}
 	case p.State == StateFailed:
 		if l := p.Last(); l != nil && l.State == AttemptAbandoned && l.AtRiskAt != nil && StandingOf(l.BankStatus) < StandingRefused {
-			return nextPoll([]time.Duration{time.Hour, 6 * time.Hour}, *p.FailedAt, l.AskedAt, watchFailed)
+			return nextPoll([]time.Duration{time.Hour, 6 * time.Hour}, *p.FailedAt, l.AskedAt, l.Decision.watch(watchFailed))
 		}
 	}
 	return time.Time{}, false

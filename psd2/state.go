@@ -343,7 +343,7 @@ func (p *Payment) toUnknown(a *Attempt, now time.Time) {
 	if p.paidByOther(a) {
 		return // the other attempt leads
 	}
-	p.State = StateOutcomeUnknown
+	p.State, p.UnknownAt = StateOutcomeUnknown, &now
 	p.emit(EventOutcomeUnknown, now)
 }
 

@@ -268,7 +268,7 @@ func TestPaymentEndsInTheBanksTruth(t *testing.T) {
 			if moved && !p.State.MoneyMoved() {
 				t.Fatalf("money had moved, state is %s", p.State)
 			}
-			moved = moved || p.State.MoneyMoved()
+			moved = moved || p.State.MoneyMoved() && !onlyOperatorsSay(p)
 			events, err := p.TakeEvents()
 			if err != nil {
 				t.Fatal(err)
@@ -280,7 +280,7 @@ func TestPaymentEndsInTheBanksTruth(t *testing.T) {
 				seen[e.Type]++
 			}
 			for _, once := range []string{EventExecuted, EventSettled, EventCreditable} {
-				if seen[once] > 1 {
+				if seen[once] > 1+p.Contradictions() { // a bank's contradiction is a change of its own
 					t.Fatalf("%s told %d times", once, seen[once])
 				}
 			}
@@ -317,7 +317,7 @@ func TestPaymentEndsInTheBanksTruth(t *testing.T) {
 		}
 		for range rapid.IntRange(1, 40).Draw(t, "steps") {
 			now = now.Add(time.Duration(rapid.IntRange(0, 400).Draw(t, "seconds")) * time.Second)
-			switch rapid.SampledFrom([]string{"begin", "prepared", "submit", "answer", "relay", "refuse", "lose", "approve", "decline", "settle", "look", "silent", "cancel", "return", "lapse"}).Draw(t, "op") {
+			switch rapid.SampledFrom([]string{"begin", "prepared", "submit", "answer", "relay", "refuse", "lose", "approve", "decline", "settle", "look", "silent", "cancel", "return", "lapse", "decide"}).Draw(t, "op") {
 			case "begin":
 				id := fmt.Sprintf("att_%d", len(p.Attempts))
 				a := Attempt{ID: id, EndToEndID: id, RedirectLife: time.Duration(rapid.SampledFrom([]int{0, 5, 20}).Draw(t, "life")) * time.Minute}
@@ -402,12 +402,19 @@ func TestPaymentEndsInTheBanksTruth(t *testing.T) {
 				}
 			case "lapse":
 				p.Lapse(time.Minute, now)
+			case "decide": // operators may be wrong
+				if a := p.Open(); a != nil {
+					_ = p.Decide(a.ID, "dec", rapid.SampledFrom(Verdicts).Draw(t, "verdict"), now) // refused unless unknown
+				}
 			}
 			check()
 		}
-		for _, o := range orders { // the bank comes to an end with everything that was approved
-			if o.status == "ACTC" || o.status == "ACSP" {
+		for id, o := range orders { // the bank comes to an end with everything that was approved, or decided here
+			switch {
+			case o.status == "ACTC" || o.status == "ACSP":
 				o.status = "ACSC"
+			case o.status == "RCVD" && p.Attempt(id).Decision != nil:
+				o.status = "RJCT"
 			}
 		}
 		for range 200 {
@@ -436,6 +443,12 @@ func TestPaymentEndsInTheBanksTruth(t *testing.T) {
 			t.Fatalf("still %s when nothing more is due", p.State)
 		}
 	})
+}
+
+// onlyOperatorsSay reports whether no bank has said yet that money moved.
+func onlyOperatorsSay(p *Payment) bool {
+	l := p.leading()
+	return l != nil && l.Decision.onlyWord()
 }
 
 func TestReasonCodesAreNeverEmpty(t *testing.T) {

@@ -82,7 +82,8 @@ type Transfer struct {
 	BankCode     string        `json:"bank_code,omitempty"`
 	Retryable    bool          `json:"retryable,omitempty"` // failed, certainly unsent, and another one may succeed
 
-	Recall *TransferRecall `json:"recall,omitempty"`
+	Recall   *TransferRecall   `json:"recall,omitempty"`
+	Decision *OperatorDecision `json:"decision,omitempty"` // of an outcome that stayed unknown
 
 	Personal TransferPersonal `json:"-"`
 

@@ -136,6 +136,7 @@ func (t *Transfer) Report(status, reason string, patience time.Duration, now tim
 	case StandingAuthorized:
 		t.accepted(now)
 	case StandingExecuted, StandingSettled:
+		t.Decision.heard(true)
 		t.executed(now)
 	case StandingRefused, StandingCanceled:
 		t.refused(reason, now)
@@ -153,11 +154,15 @@ func (t *Transfer) accepted(now time.Time) {
 		t.AuthorizedAt = &now
 		t.emit(happenedAuthorized, now)
 	case TransferExecuted, TransferReturned, TransferFailed:
-		t.Odd++
+		if !t.Decision.onlyWord() { // it may still be under way: that contradicts nobody
+			t.Odd++
+		}
 	}
 }
 
 func (t *Transfer) refused(code string, now time.Time) {
+	t.retract()
+	t.Decision.heard(false)
 	switch t.State {
 	case TransferExecuted, TransferReturned:
 		t.Odd++
@@ -174,7 +179,9 @@ func (t *Transfer) executed(now time.Time) {
 	case TransferExecuted, TransferReturned:
 		return
 	case TransferFailed:
-		t.Odd++
+		if !t.Decision.Contradicted() { // then it was not the bank that said otherwise
+			t.Odd++
+		}
 		t.FailedAt, t.Failure, t.BankCode, t.Retryable = nil, "", "", false
 	}
 	t.State = TransferExecuted
@@ -195,6 +202,7 @@ func (t *Transfer) Booked(now time.Time) {
 	if t.TakenAt == nil {
 		t.TakenAt = &now
 	}
+	t.Decision.heard(true)
 	t.executed(now)
 }
 
@@ -205,6 +213,7 @@ func (t *Transfer) CameBack(code string, now time.Time) {
 		t.Odd++
 		return
 	}
+	t.Decision.heard(true)
 	t.executed(now) // what came back had gone
 	if r := t.Recall; r != nil && r.State != RecallAccepted {
 		r.State, r.AnsweredAt = RecallAccepted, &now
@@ -219,6 +228,10 @@ func (t *Transfer) CameBack(code string, now time.Time) {
 // merchant may make a new one. Once the bank's memory is over it proves
 // nothing; only a statement or an operator can tell.
 func (t *Transfer) NotFound(patience time.Duration, now time.Time) {
+	if t.SubmittedAt != nil && t.TakenAt == nil && now.Sub(*t.SubmittedAt) >= patience && now.Sub(*t.SubmittedAt) < t.Dedup {
+		t.retract()
+		t.Decision.heard(false)
+	}
 	if !t.inDoubt() {
 		if t.SubmittedAt != nil {
 			t.AskedAt = &now
@@ -297,8 +310,10 @@ func (t *Transfer) NextStep(submitTimeout time.Duration) (time.Time, bool) {
 			return t.Recall.RequestedAt, true
 		}
 		return nextPoll(pollRecall, *t.Recall.SentAt, t.Recall.AskedAt, watchRecall)
+	case t.State == TransferExecuted && t.Decision.onlyWord():
+		return nextPoll(watchUnsent, *t.ExecutedAt, t.AskedAt, watchUnknown)
 	case t.State == TransferFailed && t.SubmittedAt != nil && t.Retryable: // it must not turn up after all
-		return nextPoll(watchUnsent, *t.FailedAt, t.AskedAt, watchFailed)
+		return nextPoll(watchUnsent, *t.FailedAt, t.AskedAt, t.Decision.watch(watchFailed))
 	}
 	return time.Time{}, false
 }

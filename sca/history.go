@@ -23,6 +23,7 @@ type PaymentFacts struct {
 	Risk         Risk
 	DeviceSecret string // of the browser's __Host-rs_known cookie; "" when there is none
 	DeviceProof  string // JWS by the browser's own key; see Recognise
+	Behaviour    string // JSON of Behaviour, when the payer agreed; it moves the risk's score a little
 }
 
 // Requirement is what is asked of the payer.
@@ -36,6 +37,7 @@ type Requirement struct {
 // Require decides what a payment needs and keeps the decision with its facts.
 func (s *Service) Require(ctx context.Context, p PaymentFacts) (Requirement, error) {
 	f := Facts{Amount: p.Amount, Risk: p.Risk, Approach: p.Approach, Merchant: p.Merchant}
+	f.Risk.Score = max(0, min(100, f.Risk.Score+readBehaviour(p.Behaviour).Points()))
 	var err error
 	if f.History, err = s.history(ctx, p); err != nil {
 		return Requirement{}, err

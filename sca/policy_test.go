@@ -1,6 +1,7 @@
 package sca_test
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -225,10 +226,11 @@ func TestDecisionsAreKeptAndReplay(t *testing.T) {
 		w.count("pay_b", 3000, false) // told twice
 		secret, err := w.NewDeviceSecret()
 		must(t, err)
-		must(t, w.PaidFrom(t.Context(), w.person, secret, ""))
+		p := newPhone(w)
+		w.paidFrom("pay_a", secret, p.known(secret))
 		w.clock.Add(48 * time.Hour)
 		r, err := w.Require(t.Context(), sca.PaymentFacts{PaymentID: "pay_1", PersonID: w.person, Amount: psd2.Euro(3000), CreditorIBAN: "DE89370400440532013000",
-			Approach: "redirect", Merchant: sca.Any, Risk: sca.Risk{Score: 5}, DeviceSecret: secret})
+			Approach: "redirect", Merchant: sca.Any, Risk: sca.Risk{Score: 5}, DeviceSecret: secret, DeviceProof: p.known(secret)})
 		must(t, err)
 		if r.Level != sca.Any || r.PerformedBy != "aspsp" || !slices.Contains(r.Exemptions, sca.LowValue) || !slices.Contains(r.Exemptions, sca.Recurring) {
 			t.Errorf("%+v", r)
@@ -239,7 +241,7 @@ func TestDecisionsAreKeptAndReplay(t *testing.T) {
 			t.Fatalf("%d decisions", len(list))
 		}
 		k := list[0]
-		if want := (sca.History{Count: 1, Sum: 3000, Same: 1, Usual: 3000}); k.Facts.History != want || k.Facts.Device != (sca.Device{Known: true, Days: 2, Payments: 1}) {
+		if want := (sca.History{Count: 1, Sum: 3000, Same: 1, Usual: 3000}); k.Facts.History != want || k.Facts.Device != (sca.Device{Known: true, Bound: true, Days: 2, Payments: 1}) {
 			t.Errorf("%+v", k.Facts)
 		}
 		if again := sca.Decide(rules(t), k.Facts); !reflect.DeepEqual(again, k.Decision) {
@@ -254,7 +256,14 @@ func TestFamiliarBrowserProvesItsKey(t *testing.T) {
 	must(t, err)
 	p, thief := newPhone(w), newPhone(w)
 	proof := func(p *phone) string { return p.known(secret) }
-	must(t, w.PaidFrom(t.Context(), w.person, secret, proof(p)))
+	if genuine, err := w.Meet(t.Context(), w.person, secret, ""); err != nil || !genuine {
+		t.Errorf("a new browser without a key: genuine %t, %v", genuine, err)
+	}
+	must(t, w.PaidFrom(t.Context(), w.person, "pay_0", secret)) // without a key nothing is remembered
+	if d, err := w.Recognise(t.Context(), w.person, secret, ""); err != nil || d.Known {
+		t.Errorf("known before anything was paid: %+v %v", d, err)
+	}
+	w.paidFrom("pay_1", secret, proof(p))
 	for name, c := range map[string]struct {
 		proof string
 		known bool
@@ -266,7 +275,12 @@ func TestFamiliarBrowserProvesItsKey(t *testing.T) {
 		}
 	}
 	// A copied cookie cannot take the place over, and another person is not known.
-	must(t, w.PaidFrom(t.Context(), w.person, secret, proof(thief)))
+	for what, proof := range map[string]string{"another key": proof(thief), "no key": ""} {
+		if genuine, err := w.Meet(t.Context(), w.person, secret, proof); err != nil || genuine {
+			t.Errorf("a copied cookie with %s: genuine %t, %v", what, genuine, err)
+		}
+	}
+	must(t, w.PaidFrom(t.Context(), w.person, "pay_1", secret)) // told twice
 	d, err := w.Recognise(t.Context(), w.person, secret, proof(p))
 	must(t, err)
 	if !d.Known || d.Payments != 1 {
@@ -280,5 +294,34 @@ func TestFamiliarBrowserProvesItsKey(t *testing.T) {
 	}
 	if (sca.Behaviour{Typing: "142ms", Paste: "none", Pointer: "none"}).Check() == nil {
 		t.Error("a measurement was taken for a bucket")
+	}
+}
+
+// paidFrom is a browser from which a payment is consented to and succeeds.
+func (w *world) paidFrom(payment, secret, proof string) {
+	w.t.Helper()
+	genuine, err := w.Meet(w.t.Context(), w.person, secret, proof)
+	must(w.t, err)
+	if !genuine {
+		w.t.Error("a new browser is not believed")
+	}
+	must(w.t, w.PaidFrom(w.t.Context(), w.person, payment, secret))
+}
+
+func TestBehaviourMovesTheRiskALittle(t *testing.T) {
+	w := sqlite(t)
+	for text, want := range map[string]int{
+		"": 45, `{"typing":"uneven","paste":"all","pointer":"jumped"}`: 55, `{"typing":"steady","paste":"none","pointer":"moved"}`: 40,
+		`{"typing":"uneven","paste":"all","pointer":"jumped","gaps":"1,2"}`: 45, `{"typing":"142ms","paste":"none","pointer":"none"}`: 45, `[]`: 45,
+	} {
+		payment := psd2.NewID(psd2.PrefixPayment, w.clock.Now(), rand.Reader)
+		_, err := w.Require(t.Context(), sca.PaymentFacts{PaymentID: payment, PersonID: w.person, Amount: psd2.Euro(3000), Approach: "redirect",
+			Risk: sca.Risk{Score: 45}, Behaviour: text})
+		must(t, err)
+		list, err := w.Decisions(t.Context(), payment)
+		must(t, err)
+		if got := list[0].Facts.Risk.Score; got != want {
+			t.Errorf("%s: score %d, want %d", text, got, want)
+		}
 	}
 }

@@ -32,7 +32,7 @@ func live(b *testing.B, db *store.DB) (node *webhooks.Service) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	node, err = webhooks.New(webhooks.Config{Sandbox: true}, webhooks.Deps{Store: db, Bus: bu, Keys: keys, Holder: "bench", Now: time.Now, Random: rand.Reader})
+	node, err = webhooks.New(webhooks.Config{Sandbox: true}, webhooks.Deps{Store: db, Bus: bu, Follower: bu.Follow("webhooks"), Keys: keys, Holder: "bench", Now: time.Now, Random: rand.Reader})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -1,10 +1,13 @@
 package webhooks
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -107,7 +110,8 @@ func (d *dispatch) pump(q *queue, now time.Time) {
 			return
 		}
 		d.under.Add(1)
-		go d.deliver(q, j, q.endpoint)
+		e := q.endpoint
+		d.s.deps.Go(func() { d.deliver(q, j, e) })
 	}
 }
 
@@ -272,6 +276,7 @@ func (d *dispatch) due(now time.Time) (list []*queue, next time.Time) {
 			sooner(now)
 		}
 	}
+	slices.SortFunc(list, func(a, b *queue) int { return strings.Compare(a.endpoint.ID, b.endpoint.ID) })
 	return list, next
 }
 
@@ -351,6 +356,8 @@ func (d *dispatch) read(ctx context.Context, endpointID string, known map[string
 			f.jobs = append(f.jobs, &job{row: r.deliveryRow})
 		}
 	}
+	// Rows come by when they are due; overdue ones of a payment go in its order.
+	slices.SortFunc(f.jobs, func(a, b *job) int { return cmp.Compare(a.row.Position, b.row.Position) })
 	if err := d.hold(ctx, held); err != nil {
 		return f, err
 	}

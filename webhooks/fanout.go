@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/rialto-hub/rialto/psd2"
-	"github.com/rialto-hub/rialto/psd2/bus"
 	"github.com/rialto-hub/rialto/psd2/store"
 )
 
@@ -24,7 +23,7 @@ const (
 // fanned out exactly once, whatever NATS says.
 type fanout struct {
 	s        *Service
-	follower *bus.Follower
+	follower Follower
 
 	until   time.Time // we led at least until then; zero: never
 	led     bool

@@ -42,17 +42,18 @@ func (d *dispatch) health(batch []*result) []*health {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	byQueue := map[*queue]*health{}
-	var changed []*health
+	var all, changed []*health
 	for _, r := range batch {
 		o := &r.job.outcome
 		h := byQueue[r.queue]
 		if h == nil {
 			h = &health{queue: r.queue, id: r.queue.endpoint.ID, failing: r.queue.failingSince, alerted: r.queue.alerted}
 			byQueue[r.queue] = h
+			all = append(all, h)
 		}
 		h.learn(o)
 	}
-	for _, h := range byQueue {
+	for _, h := range all {
 		if h.disable != "" || !h.failing.Equal(h.queue.failingSince) || h.alerted != h.queue.alerted {
 			changed = append(changed, h)
 		}

@@ -319,7 +319,7 @@ func TestMetricsCountOutcomes(t *testing.T) {
 	w := newWorld(t, testkit.SQLite(t, clock.Now), clock, bus.Config{Dir: t.TempDir()})
 	registry := prometheus.NewRegistry()
 	node, err := webhooks.New(w.config, webhooks.Deps{
-		Store: w.db, Bus: w.bus, Keys: w.keys, Holder: "one", Now: clock.Now, Random: rand.Reader, Metrics: registry,
+		Store: w.db, Bus: w.bus, Follower: w.bus.Follow("webhooks"), Keys: w.keys, Holder: "one", Now: clock.Now, Random: rand.Reader, Metrics: registry,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -362,7 +362,7 @@ func TestClosedServiceLeavesNoGoroutine(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := &world{t: t, clock: clock, db: db, bus: b, keys: keys, config: webhooks.Config{Sandbox: true}, seq: db.Sequencer("test"), relay: b.Relay(db, "test")}
-	node, err := webhooks.New(w.config, webhooks.Deps{Store: db, Bus: b, Keys: keys, Holder: "one", Now: clock.Now, Random: rand.Reader})
+	node, err := webhooks.New(w.config, webhooks.Deps{Store: db, Bus: b, Follower: b.Follow("webhooks"), Keys: keys, Holder: "one", Now: clock.Now, Random: rand.Reader})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -42,18 +42,25 @@ type outcome struct {
 
 func (o *outcome) delivered() bool { return o.err == "" }
 
-// newClient makes the client of all deliveries: connections are kept alive, of
-// each host as many as an endpoint has slots; no redirects, no proxy from the
-// environment, no transparent decompression.
+// idleEndpoints is for how many endpoints at one host, each using all its slots,
+// connections are kept alive: merchants often share a platform's host.
+const idleEndpoints = 16
+
+// newClient makes the client of all deliveries: connections are kept alive; no
+// redirects, no proxy from the environment, no transparent decompression.
 func newClient(s *Service) *http.Client {
+	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	if s.deps.Transport != nil {
+		return &http.Client{CheckRedirect: stay, Transport: s.deps.Transport}
+	}
 	config := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: s.deps.Roots, ClientSessionCache: tls.NewLRUClientSessionCache(1024)}
 	if s.certificate != nil {
 		config.GetClientCertificate = s.certificate.get
 	}
 	return &http.Client{
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		CheckRedirect: stay,
 		Transport: &http.Transport{
-			DialContext: s.guard.dial, DisableCompression: true, MaxIdleConnsPerHost: s.config.Slots, MaxIdleConns: 4096,
+			DialContext: s.guard.dial, DisableCompression: true, MaxIdleConnsPerHost: idleEndpoints * s.config.Slots, MaxIdleConns: 4096,
 			IdleConnTimeout: 90 * time.Second, TLSHandshakeTimeout: 10 * time.Second, MaxResponseHeaderBytes: 32 << 10,
 			TLSClientConfig: config,
 		},

@@ -7,12 +7,12 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net/http"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/rialto-hub/rialto/psd2/bus"
 	"github.com/rialto-hub/rialto/psd2/jose"
 	"github.com/rialto-hub/rialto/psd2/store"
 )
@@ -49,7 +49,8 @@ type Config struct {
 // Deps are the parts webhooks are built on.
 type Deps struct {
 	Store    *store.DB
-	Bus      *bus.Bus
+	Bus      Bus
+	Follower Follower     // of the bus, by a name of its own
 	Keys     *jose.KeySet // signs Rialto-Signature
 	Holder   string       // names this process in leases; the same after its restart
 	Now      func() time.Time
@@ -59,6 +60,29 @@ type Deps struct {
 	Roots    *x509.CertPool        // whom endpoints' certificates must come from; nil: the system's
 	Resolver Resolver              // nil: the system's
 	Notifier Notifier              // nil: Config.Mail, or nobody
+	// Transport carries the requests to endpoints; nil: our own, which checks
+	// every address it dials. Go runs a sender beside its caller; nil: a
+	// goroutine. A simulator gives both.
+	Transport http.RoundTripper
+	Go        func(func())
+}
+
+// Bus tells other processes that an endpoint has changed; *bus.Bus does.
+type Bus interface {
+	Nudge(endpointID string) error
+	Nudged(do func(endpointID string)) (stop func(), err error)
+}
+
+// Follower says that there is news in the journal; *bus.Follower does. What it
+// does not say is found a little later.
+type Follower interface {
+	// Attach makes sure that word comes in; it is called in every step.
+	Attach(ctx context.Context, now time.Time) error
+	// Wake receives when there may be something new.
+	Wake() <-chan struct{}
+	// Ack says that everything up to a position has been dealt with for good.
+	Ack(position int64)
+	Close()
 }
 
 // Service registers endpoints and delivers to them.
@@ -83,11 +107,14 @@ type Service struct {
 
 // New builds the service. It does nothing until its workers are driven.
 func New(c Config, d Deps) (*Service, error) {
-	if d.Store == nil || d.Bus == nil || d.Keys == nil || d.Now == nil || d.Random == nil || d.Holder == "" {
-		return nil, errors.New("webhooks: store, bus, keys, clock, randomness and holder are required")
+	if d.Store == nil || d.Bus == nil || d.Follower == nil || d.Keys == nil || d.Now == nil || d.Random == nil || d.Holder == "" {
+		return nil, errors.New("webhooks: store, bus, follower, keys, clock, randomness and holder are required")
 	}
 	if d.Log == nil {
 		d.Log = slog.New(slog.DiscardHandler)
+	}
+	if d.Go == nil {
+		d.Go = func(f func()) { go f() }
 	}
 	if c.Timeout == 0 {
 		c.Timeout = 15 * time.Second
@@ -122,7 +149,7 @@ func New(c Config, d Deps) (*Service, error) {
 	}
 	s.gaps.s, s.notices.s, s.retention.s = s, s, s
 	s.replays = &replays{s: s, wake: make(chan struct{}, 1)}
-	s.fanout = &fanout{s: s, follower: d.Bus.Follow("webhooks"), led: true}
+	s.fanout = &fanout{s: s, follower: d.Follower, led: true}
 	s.record = &record{s: s, wake: make(chan struct{}, 1)}
 	s.dispatch = newDispatch(s)
 	s.metrics = newMetrics(d.Metrics, s.dispatch)

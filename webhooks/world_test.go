@@ -77,7 +77,7 @@ func simple(t *testing.T, change ...func(*world)) *world {
 
 func (w *world) deps(holder string) webhooks.Deps {
 	return webhooks.Deps{
-		Store: w.db, Bus: w.bus, Keys: w.keys, Holder: holder, Now: w.clock.Now, Random: rand.Reader, Resolver: w.resolver,
+		Store: w.db, Bus: w.bus, Follower: w.bus.Follow("webhooks"), Keys: w.keys, Holder: holder, Now: w.clock.Now, Random: rand.Reader, Resolver: w.resolver,
 		Roots: w.roots, Notifier: w.notifier,
 	}
 }

@@ -30,6 +30,7 @@ var h2hSchema string
 //	POST /{bank}/h2h/{client}/inquiries       pacs.028 → pain.002
 //	POST /{bank}/h2h/{client}/recalls         camt.056 → 202, camt.029 or pacs.004   h2h_recall.go
 //	GET  /{bank}/h2h/{client}/recalls?id=
+//	GET  /{bank}/h2h/{client}/recalls/incoming   camt.056 ?after=, or 202
 //	GET  /{bank}/h2h/{client}/notifications   camt.054 ?after= ?limit=  h2h_report.go
 //	GET  /{bank}/h2h/{client}/statements/{day|latest}    camt.053
 //
@@ -42,6 +43,7 @@ func (s *Sandbox) h2hRoutes(e *echo.Echo) {
 	g.POST("/inquiries", s.h2h(s.h2hInquire))
 	g.POST("/recalls", s.h2h(s.h2hRecall))
 	g.GET("/recalls", s.h2h(s.h2hRecallStatus))
+	g.GET("/recalls/incoming", s.h2h(s.h2hIncoming))
 	g.GET("/notifications", s.h2h(s.h2hNotify))
 	g.GET("/statements/:day", s.h2h(s.h2hStatement))
 }

@@ -60,6 +60,18 @@ CREATE TABLE IF NOT EXISTS h2h_recalls (
     PRIMARY KEY (bank, client, id)
 ) WITHOUT ROWID;
 
+-- Other banks' recalls of what was paid to a customer's account.
+CREATE TABLE IF NOT EXISTS h2h_incoming (
+    bank         TEXT   NOT NULL,
+    client       TEXT   NOT NULL,
+    number       BIGINT NOT NULL, -- from 1
+    e2e          TEXT   NOT NULL,
+    amount_minor BIGINT NOT NULL,
+    reason       TEXT   NOT NULL,
+    at           BIGINT NOT NULL,
+    PRIMARY KEY (bank, client, number)
+) WITHOUT ROWID;
+
 -- Why the money of a transfer came back; the transfer is the one back.
 CREATE TABLE IF NOT EXISTS h2h_returns (
     transfer BIGINT NOT NULL PRIMARY KEY REFERENCES transfers (position),

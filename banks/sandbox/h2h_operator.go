@@ -17,6 +17,7 @@ func (s *Sandbox) h2hOperatorRoutes(g *echo.Group) {
 	g.GET("/h2h/keys", s.h2hKeys)
 	g.POST("/:bank/h2h", s.postH2HClient)
 	g.GET("/:bank/h2h/:client/orders", s.listH2HOrders)
+	g.POST("/:bank/h2h/:client/recalls", s.postH2HRecall)
 	g.GET("/:bank/h2h/:client/switches", s.getH2HSwitches)
 	g.POST("/:bank/h2h/:client/switches", s.postH2HSwitches)
 }

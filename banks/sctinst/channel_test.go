@@ -2,6 +2,7 @@ package sctinst
 
 import (
 	"errors"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -415,5 +416,42 @@ func TestMessagesOfBothSidesAreValid(t *testing.T) {
 		if seen[kind] == 0 {
 			t.Errorf("no %s passed", kind)
 		}
+	}
+}
+
+// TestOtherBanksRecallsComeInOnce: each is told once, in order, whoever asks
+// again; a bank without an inbox has none.
+func TestOtherBanksRecallsComeInOnce(t *testing.T) {
+	w := newWorld(t)
+	c := w.channel()
+	if list, next, err := c.Recalls(t.Context(), ""); err != nil || len(list) != 0 || next != "" {
+		t.Fatalf("an empty inbox: %+v %q %v", list, next, err)
+	}
+	for i, why := range []string{"FRAD", "CUST"} {
+		w.operator("POST", "/sandbox/sandbank/h2h/lagoon/recalls", map[string]any{"end_to_end_id": "DEPOSIT" + why, "amount_minor": 100 + i, "reason": why}, nil)
+	}
+	after, seen := "", []string{}
+	for range 3 {
+		list, next, err := c.Recalls(t.Context(), after)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range list {
+			if r.ID == "" || r.ReceivedAt.IsZero() {
+				t.Errorf("%+v", r)
+			}
+			seen = append(seen, r.EndToEndID+" "+r.Reason)
+		}
+		after = next
+	}
+	if got := strings.Join(seen, ", "); got != "DEPOSITFRAD FRAD, DEPOSITCUST CUST" {
+		t.Errorf("recalls: %s", got)
+	}
+	if _, _, err := c.Recalls(t.Context(), "x\n"); kind(err) != banks.BadRequest {
+		t.Errorf("a cursor of nobody's: %v", err)
+	}
+	w.tap.next = http.NotFoundHandler()
+	if _, _, err := c.Recalls(t.Context(), after); kind(err) == banks.NotFound {
+		t.Error("an unsigned 404 was believed")
 	}
 }

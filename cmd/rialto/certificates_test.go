@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -53,6 +55,26 @@ func TestDoctorReadsCertificatesForBanks(t *testing.T) {
 			t.Errorf("%s: %q %v", name, detail, err)
 		case c.want != "" && (err == nil || strings.Count(err.Error(), c.want) != 2 || !strings.Contains(err.Error(), "sealbank: the qseal") || warned != (c.now.Before(end))):
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestRunningHubMeasuresCertificates: both of a bank's, and that of who verifies
+// payees.
+func TestRunningHubMeasuresCertificates(t *testing.T) {
+	t.Parallel()
+	cert, key := selfSigned(t, t.TempDir(), "hub.example", time.Now().AddDate(1, 0, 0))
+	h := startHub(t, hubConfig(t, nil, "roles: [api]\n"+sealed(t, "qwac-pisp", "qseal-pisp")+
+		"payee_verification: {base_url: \"https://vop.bank.example\", tls: {cert_file: "+cert+", key_file: "+key+"}}\n"), nil)
+	resp, err := http.Get(h.AdminURL + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	page, err := io.ReadAll(resp.Body)
+	for _, want := range []string{`bank="sealbank",use="qwac"} `, `bank="sealbank",use="qseal"} `, `bank="payee-verification",use="tls"} `} {
+		if err != nil || !strings.Contains(string(page), "rialto_certificate_expiry_seconds{"+want) {
+			t.Errorf("no %s: %v", want, err)
 		}
 	}
 }

@@ -281,8 +281,8 @@ func (v *visit) keep() error {
 		err = v.Desk.LiftLegalHold(v.ctx(), v.officer, subject)
 	case "erase":
 		err = v.Desk.Erase(v.ctx(), v.officer, subject, reason)
-	case "export", "dossier":
-		return v.dossier(subject, do == "dossier")
+	case "dossier":
+		return v.dossier(subject)
 	default:
 		return psd2.Invalid("do", "action_unknown", "there is no such action")
 	}
@@ -292,11 +292,25 @@ func (v *visit) keep() error {
 	return v.away("/keeping?done=" + do)
 }
 
-func (v *visit) dossier(subject string, forAuthority bool) error {
-	d, err := v.Desk.Dossier(v.ctx(), v.officer, subject, forAuthority)
+func (v *visit) dossier(subject string) error {
+	d, err := v.Desk.Dossier(v.ctx(), v.officer, subject)
 	if err != nil {
 		return err
 	}
+	return v.document(d)
+}
+
+// personData is GET /persons/{id}/data: what the person himself may get.
+func (v *visit) personData() error {
+	d, err := v.Desk.Disclose(v.ctx(), v.officer, v.Param("id"))
+	if err != nil {
+		return err
+	}
+	return v.document(d)
+}
+
+// document answers with a JSON file.
+func (v *visit) document(d any) error {
 	v.attach("application/json", "data.json")
 	e := json.NewEncoder(v.Response())
 	e.SetIndent("", "  ")

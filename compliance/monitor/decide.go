@@ -9,6 +9,7 @@ import (
 
 	"github.com/rialto-hub/rialto/compliance"
 	"github.com/rialto-hub/rialto/compliance/rules"
+	"github.com/rialto-hub/rialto/compliance/score"
 	"github.com/rialto-hub/rialto/psd2/store"
 )
 
@@ -29,11 +30,15 @@ func (t *tally) note(to *map[string]int, rule string) {
 // Observe judges facts that come from elsewhere than the journal, such as the
 // history of a hub that is taken over, all in one transaction.
 func (m *Monitor) Observe(ctx context.Context, facts ...*rules.Fact) error {
+	set, err := m.sets.current(ctx)
+	if err != nil {
+		return err
+	}
 	var counts tally
-	err := m.deps.Store.Tx(ctx, func(tx *store.Tx) error {
+	err = m.deps.Store.Tx(ctx, func(tx *store.Tx) error {
 		counts = tally{}
 		for _, f := range facts {
-			if err := m.apply(tx, subject{fact: f}, &counts); err != nil {
+			if err := m.apply(tx, set, subject{fact: f}, &counts); err != nil {
 				return err
 			}
 		}
@@ -47,7 +52,7 @@ func (m *Monitor) Observe(ctx context.Context, facts ...*rules.Fact) error {
 
 // apply remembers a transaction as it stands and judges it, and those after it
 // that were judged without it. A revision that is known changes nothing.
-func (m *Monitor) apply(tx *store.Tx, s subject, counts *tally) error {
+func (m *Monitor) apply(tx *store.Tx, set *ruleSet, s subject, counts *tally) error {
 	fresh, err := remember(tx, s.fact, s.personID)
 	if err != nil || !fresh {
 		return err
@@ -55,7 +60,7 @@ func (m *Monitor) apply(tx *store.Tx, s subject, counts *tally) error {
 	if s.fact.Status == rules.Pending {
 		return nil // nothing has moved yet
 	}
-	if err := m.judge(tx, s, false, counts); err != nil {
+	if err := m.judge(tx, set, s, false, counts); err != nil {
 		return err
 	}
 	rows, err := later(tx, s.fact)
@@ -67,7 +72,7 @@ func (m *Monitor) apply(tx *store.Tx, s subject, counts *tally) error {
 		if err != nil {
 			return err
 		}
-		if err := m.judge(tx, subject{f, r.PersonID}, false, counts); err != nil {
+		if err := m.judge(tx, set, subject{fact: f, personID: r.PersonID}, false, counts); err != nil {
 			return err
 		}
 	}
@@ -77,15 +82,18 @@ func (m *Monitor) apply(tx *store.Tx, s subject, counts *tally) error {
 // judge applies the rules, records new hits with the alerts they raise, and
 // makes or renews the one decision. A deposit that failed moved no money: it is
 // decided without rules, and counts as a try for others.
-func (m *Monitor) judge(tx *store.Tx, s subject, bySweeper bool, counts *tally) error {
-	engine := m.engines.of(s.fact.Merchant)
+func (m *Monitor) judge(tx *store.Tx, set *ruleSet, s subject, bySweeper bool, counts *tally) error {
+	engine := set.live.of(s.fact.Merchant)
 	j := &rules.Judgement{ID: s.fact.ID, Profile: engine.Profile, Version: engine.Version, Action: rules.Allow}
 	if s.fact.Status != rules.Failed {
-		h, err := history(tx, engine, s.fact)
+		h, err := history(tx, set.reach(s.fact.Merchant), s.fact)
 		if err != nil {
 			return err
 		}
 		if j, err = engine.Judge(s.fact, h); err != nil {
+			return err
+		}
+		if err := m.watch(tx, set, &s, h, j); err != nil {
 			return err
 		}
 	}
@@ -95,6 +103,28 @@ func (m *Monitor) judge(tx *store.Tx, s subject, bySweeper bool, counts *tally) 
 		}
 	}
 	return m.decide(tx, j, bySweeper, counts)
+}
+
+// watch lets those judge who only watch: the rule set in shadow, and the model.
+func (m *Monitor) watch(tx *store.Tx, set *ruleSet, s *subject, h *rules.History, j *rules.Judgement) error {
+	if err := m.shadow(tx, set, s.fact, h, j); err != nil {
+		return err
+	}
+	scored, err := m.score(tx, set, s.fact, h)
+	s.scored = scored
+	return err
+}
+
+// shadow records what the set in shadow says beside what was decided.
+func (m *Monitor) shadow(tx *store.Tx, set *ruleSet, f *rules.Fact, h *rules.History, j *rules.Judgement) error {
+	if set.shadowID == "" {
+		return nil
+	}
+	other, err := set.shadow.of(f.Merchant).Judge(f, h)
+	if err != nil {
+		return err
+	}
+	return m.deps.Book.Note(tx, set.shadowID, f.At, j, other)
 }
 
 // record stores a hit once and hands it to the officers.
@@ -114,6 +144,11 @@ func (m *Monitor) record(tx *store.Tx, s subject, hit rules.Hit, j *rules.Judgem
 		MerchantID: s.fact.Merchant, ObjectID: j.ID, Rule: hit.Rule, Family: hit.Family, RuleVersion: hit.Version,
 		Severity: severityOf(hit.Severity), Score: int64(j.Score), Inputs: doc, At: s.fact.At,
 	}
+	if s.scored != nil {
+		if f.Inputs, err = json.Marshal(inputs{hit, s.scored}); err != nil {
+			return err
+		}
+	}
 	if s.fact.Kind == rules.HourEnd {
 		f.ObjectID = ""
 	}
@@ -124,6 +159,13 @@ func (m *Monitor) record(tx *store.Tx, s subject, hit rules.Hit, j *rules.Judgem
 		return fmt.Errorf("raise %s: %w", hit.Rule, err)
 	}
 	return nil
+}
+
+// inputs are a hit's with what the model said of the transaction; the hit
+// replays from them as well.
+type inputs struct {
+	rules.Hit
+	Model *score.Scored `json:"model"`
 }
 
 func severityOf(s rules.Severity) int64 {
@@ -181,15 +223,19 @@ func (m *Monitor) sweep(ctx context.Context, now time.Time) (again bool, err err
 	if err != nil {
 		return false, err
 	}
+	set, err := m.sets.current(ctx)
+	if err != nil {
+		return false, err
+	}
 	for _, r := range rows {
-		if err := m.sweepOne(ctx, r); err != nil {
+		if err := m.sweepOne(ctx, set, r); err != nil {
 			return false, err
 		}
 	}
 	return again || len(rows) == sweepBatch, m.measure(ctx, now)
 }
 
-func (m *Monitor) sweepOne(ctx context.Context, r row) error {
+func (m *Monitor) sweepOne(ctx context.Context, set *ruleSet, r row) error {
 	s, err := m.load(ctx, r.ID)
 	if err != nil {
 		return err
@@ -206,7 +252,7 @@ func (m *Monitor) sweepOne(ctx context.Context, r row) error {
 		if _, err := remember(tx, s.fact, s.personID); err != nil {
 			return err
 		}
-		return m.judge(tx, s, true, &counts)
+		return m.judge(tx, set, s, true, &counts)
 	})
 	if err == nil {
 		m.metrics.add(counts)
@@ -223,6 +269,13 @@ func (m *Monitor) sweepHours(ctx context.Context, now time.Time) (again bool, er
 	if err != nil {
 		return false, err
 	}
+	if len(ended) == 0 {
+		return false, nil
+	}
+	set, err := m.sets.current(ctx)
+	if err != nil {
+		return false, err
+	}
 	for _, e := range ended {
 		var counts tally
 		err := m.deps.Store.Tx(ctx, func(tx *store.Tx) error {
@@ -232,7 +285,7 @@ func (m *Monitor) sweepHours(ctx context.Context, now time.Time) (again bool, er
 			if err != nil {
 				return err
 			}
-			j, err := m.engines.of(e.Merchant).Judge(f, &rules.History{Hours: past})
+			j, err := set.live.of(e.Merchant).Judge(f, &rules.History{Hours: past})
 			if err != nil {
 				return err
 			}

@@ -18,7 +18,9 @@ type Verdict struct {
 	// Judgement is why, for Record; nil when the state could not be read.
 	Judgement *rules.Judgement
 
-	subject subject
+	subject  subject
+	shadowID string // the set in shadow, and what it says
+	shadow   *rules.Judgement
 }
 
 // PersonKey names the person across merchants; "" when he cannot be told from
@@ -56,12 +58,15 @@ func (g *Gate) Deposit(ctx context.Context, p *psd2.Payment, merchant *psd2.Merc
 	if err := g.m.derive.screening(ctx, f, p.PersonID); err != nil {
 		return g.blind(f.Kind), err
 	}
-	return g.decide(ctx, subject{f, p.PersonID})
+	return g.decide(ctx, subject{fact: f, personID: p.PersonID})
 }
 
 // Transfer judges a payout or refund before it is sent.
 func (g *Gate) Transfer(ctx context.Context, t *psd2.Transfer) (Verdict, error) {
 	s, err := g.m.transfer(ctx, t)
+	if err == nil && s.fact == nil {
+		err = store.ErrErased
+	}
 	if err != nil {
 		return g.blind(rules.Payout), err
 	}
@@ -88,16 +93,25 @@ func (g *Gate) decide(ctx context.Context, s subject) (Verdict, error) {
 }
 
 func (g *Gate) judge(ctx context.Context, s subject) (Verdict, error) {
-	engine := g.m.engines.of(s.fact.Merchant)
-	h, err := history(outside{ctx, g.m.deps.Store}, engine, s.fact)
+	set, err := g.m.sets.current(ctx)
 	if err != nil {
 		return g.blind(s.fact.Kind), err
 	}
-	j, err := engine.Judge(s.fact, h)
+	h, err := history(outside{ctx, g.m.deps.Store}, set.reach(s.fact.Merchant), s.fact)
+	if err != nil {
+		return g.blind(s.fact.Kind), err
+	}
+	j, err := set.live.of(s.fact.Merchant).Judge(s.fact, h)
 	if err != nil {
 		return g.blind(s.fact.Kind), err
 	}
 	v := Verdict{Action: j.Action, Judgement: j, subject: s}
+	if set.shadowID != "" {
+		v.shadowID = set.shadowID
+		if v.shadow, err = set.shadow.of(s.fact.Merchant).Judge(s.fact, h); err != nil {
+			return g.blind(s.fact.Kind), err
+		}
+	}
 	switch j.Action {
 	case rules.Alert:
 		v.Action = rules.Allow
@@ -126,6 +140,11 @@ func (g *Gate) blind(kind rules.Kind) Verdict {
 func (g *Gate) Record(tx *store.Tx, v Verdict) error {
 	if v.Judgement == nil || v.Action == rules.Allow {
 		return nil
+	}
+	if v.shadow != nil { // what is stopped here never reaches the consumer's rules
+		if err := g.m.deps.Book.Note(tx, v.shadowID, v.subject.fact.At, v.Judgement, v.shadow); err != nil {
+			return err
+		}
 	}
 	var counts tally
 	for _, hit := range v.Judgement.Hits {

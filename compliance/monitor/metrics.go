@@ -11,6 +11,9 @@ type metrics struct {
 	behind    prometheus.Gauge
 	gate      *prometheus.CounterVec
 	took      prometheus.Histogram
+	refused   prometheus.Gauge
+	drift     *prometheus.GaugeVec
+	deleted   prometheus.Counter
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -29,9 +32,14 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Help: "Answers of the gate before initiation by action; error when its state could not be read."}, []string{"kind", "action"}),
 		took: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "rialto_monitor_gate_seconds",
 			Help: "Time the gate took.", Buckets: prometheus.ExponentialBuckets(0.0001, 2, 12)}),
+		refused: prometheus.NewGauge(prometheus.GaugeOpts{Name: "rialto_monitor_rules_refused",
+			Help: "1 while the published rule set is refused (its signature, or what it says) and the one before is used on. Must be 0."}),
+		drift: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "rialto_score_drift",
+			Help: "How far a number has moved from what the model learned (population stability index): above 0.1 look, above 0.25 train anew."}, []string{"column"}),
+		deleted: prometheus.NewCounter(prometheus.CounterOpts{Name: "rialto_monitor_deleted_total", Help: "Transactions deleted because their time of keeping was over."}),
 	}
 	if r != nil {
-		r.MustRegister(m.decided, m.swept, m.hits, m.noData, m.undecided, m.behind, m.gate, m.took)
+		r.MustRegister(m.decided, m.swept, m.hits, m.noData, m.undecided, m.behind, m.gate, m.took, m.refused, m.drift, m.deleted)
 	}
 	return m
 }

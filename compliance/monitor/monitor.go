@@ -10,7 +10,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/rialto-hub/rialto/compliance"
+	"github.com/rialto-hub/rialto/compliance/rulebook"
 	"github.com/rialto-hub/rialto/compliance/rules"
+	"github.com/rialto-hub/rialto/compliance/score"
 	"github.com/rialto-hub/rialto/psd2"
 	"github.com/rialto-hub/rialto/psd2/bus"
 	"github.com/rialto-hub/rialto/psd2/store"
@@ -31,6 +33,12 @@ type Config struct {
 	DecideWithin time.Duration `yaml:"decide_within"`
 	// Sources are the operator's own lists.
 	Sources rules.SourcesConfig `yaml:"sources"`
+	// Model is a file made by rialto train. Its score stands beside the rules'
+	// findings; it decides nothing, whatever the model's mode.
+	Model string `yaml:"model_file"`
+	// KeepYears is how long transactions and what was decided about them are
+	// kept (default 5, GwG §8(4)).
+	KeepYears int `yaml:"keep_years"`
 }
 
 // Alerts takes what the rules found, in the transaction that records the
@@ -39,11 +47,26 @@ type Alerts interface {
 	Raise(tx *store.Tx, f compliance.Finding) error
 }
 
+// Keeper says whose data have to stay though their time is over: a legal hold,
+// or an open case.
+type Keeper interface {
+	Kept(tx *store.Tx, personID string) (bool, error)
+}
+
+// Audit notes what was removed. compliance.Desk is one.
+type Audit interface {
+	Record(ctx context.Context, actorKind, actor, action, object string, detail map[string]any) error
+}
+
 // Deps are the monitor's neighbours.
 type Deps struct {
 	Store     *store.DB
 	Alerts    Alerts
+	Book      *rulebook.Book   // what is in force and in shadow; nil: Catalogue, and nothing in shadow
 	Catalogue *rules.Catalogue // nil: the one that ships
+	Model     *score.Model     // nil: Config.Model, or none
+	Keeper    Keeper           // nil: nothing is ever deleted
+	Audit     Audit            // nil: deletions go to the log only
 	Sources   *rules.Sources   // nil: opened from the Config
 	Screened  Screened         // nil: nobody is screened, and the rules say so
 	Bus       *bus.Bus         // nil: only the clock wakes the monitor
@@ -65,46 +88,14 @@ const (
 type Monitor struct {
 	cfg      Config
 	deps     Deps
-	engines  engines
+	sets     sets
 	derive   *deriver
 	metrics  *metrics
 	follower *bus.Follower
 	led      bool
 	swept    time.Time
-}
-
-// engines are the compiled rules by profile.
-type engines struct {
-	byProfile map[string]*rules.Engine
-	merchants map[string]string
-	standard  string
-}
-
-func compileAll(c Config, catalogue *rules.Catalogue, lists *rules.Lists) (engines, error) {
-	e := engines{byProfile: map[string]*rules.Engine{}, merchants: c.Merchants, standard: c.Profile}
-	names := []string{c.Profile}
-	for _, name := range c.Merchants {
-		names = append(names, name)
-	}
-	for _, name := range names {
-		if e.byProfile[name] != nil {
-			continue
-		}
-		engine, err := catalogue.Compile(name, lists)
-		if err != nil {
-			return e, err
-		}
-		e.byProfile[name] = engine
-	}
-	return e, nil
-}
-
-// of is the engine that judges a merchant.
-func (e engines) of(merchantID string) *rules.Engine {
-	if name, ok := e.merchants[merchantID]; ok {
-		return e.byProfile[name]
-	}
-	return e.byProfile[e.standard]
+	retained time.Time
+	measured time.Time // the model's drift
 }
 
 func (c *Config) withDefaults() {
@@ -113,6 +104,9 @@ func (c *Config) withDefaults() {
 	}
 	if c.DecideWithin <= 0 {
 		c.DecideWithin = time.Hour
+	}
+	if c.KeepYears <= 0 {
+		c.KeepYears = 5
 	}
 }
 
@@ -123,21 +117,20 @@ func New(c Config, d Deps) (*Monitor, error) {
 	if d.Log == nil {
 		d.Log = slog.New(slog.DiscardHandler)
 	}
-	if d.Catalogue == nil {
-		d.Catalogue = rules.Shipped()
-	}
 	if d.Sources == nil {
 		var err error
 		if d.Sources, err = rules.OpenSources(c.Sources); err != nil {
 			return nil, err
 		}
 	}
-	engines, err := compileAll(c, d.Catalogue, d.Sources.Lists)
-	if err != nil {
+	if err := d.openModel(c.Model); err != nil {
 		return nil, err
 	}
-	m := &Monitor{cfg: c, deps: d, engines: engines, derive: &deriver{d.Store, d.Sources, d.Sources.Lists, d.Screened}}
-	m.metrics = newMetrics(d.Metrics)
+	m := &Monitor{cfg: c, deps: d, metrics: newMetrics(d.Metrics), derive: &deriver{d.Store, d.Sources, d.Sources.Lists, d.Screened}}
+	m.sets = sets{cfg: c, book: d.Book, lists: d.Sources.Lists, model: d.Model, refused: m.metrics.refused, log: d.Log}
+	if err := m.sets.open(d.Catalogue); err != nil {
+		return nil, err
+	}
 	if d.Bus != nil {
 		m.follower = d.Bus.Follow("compliance_monitor")
 	}
@@ -180,6 +173,11 @@ func (m *Monitor) Step(ctx context.Context, now time.Time) (time.Time, error) {
 		}
 		m.swept = now
 	}
+	if full == done {
+		if err := m.housekeep(ctx, now); err != nil {
+			return now.Add(idle), fmt.Errorf("monitor: %w", err)
+		}
+	}
 	return now.Add(idle), nil
 }
 
@@ -206,6 +204,7 @@ const (
 type subject struct {
 	fact     *rules.Fact
 	personID string
+	scored   *score.Scored // nil without a model
 }
 
 // consume judges one batch of events. What they tell of is read as it stands
@@ -282,8 +281,11 @@ func (m *Monitor) load(ctx context.Context, objectID string) (subject, error) {
 		if err != nil && psd2.CodeOf(err) != psd2.CodeNotFound {
 			return subject{}, err
 		}
+		if p.Personal.Player.Reference == "" {
+			return subject{}, nil // his person was erased: what is remembered stays as it is
+		}
 		f := m.derive.payment(p, merchant)
-		return subject{f, p.PersonID}, m.derive.screening(ctx, f, p.PersonID)
+		return subject{fact: f, personID: p.PersonID}, m.derive.screening(ctx, f, p.PersonID)
 	case psd2.IsID(psd2.PrefixRefund, objectID), psd2.IsID(psd2.PrefixPayout, objectID):
 		t, err := db.Transfer(ctx, objectID)
 		if err != nil {
@@ -295,6 +297,9 @@ func (m *Monitor) load(ctx context.Context, objectID string) (subject, error) {
 }
 
 func (m *Monitor) transfer(ctx context.Context, t *psd2.Transfer) (subject, error) {
+	if t.Personal.Player.Reference == "" {
+		return subject{}, nil
+	}
 	merchant, err := m.deps.Store.Merchant(ctx, t.MerchantID)
 	if err != nil && psd2.CodeOf(err) != psd2.CodeNotFound {
 		return subject{}, err
@@ -308,7 +313,7 @@ func (m *Monitor) transfer(ctx context.Context, t *psd2.Transfer) (subject, erro
 		}
 	}
 	f := m.derive.transfer(t, merchant, deposit)
-	return subject{f, t.PersonID}, m.derive.screening(ctx, f, t.PersonID)
+	return subject{fact: f, personID: t.PersonID}, m.derive.screening(ctx, f, t.PersonID)
 }
 
 // gone makes nothing of an object that is no more: its person was erased.
@@ -322,6 +327,10 @@ func gone(err error) error {
 // commit judges some transactions and moves the cursor, all or nothing. It
 // reports false, and does nothing, when another process leads.
 func (m *Monitor) commit(ctx context.Context, from, to int64, subjects []subject) (led bool, err error) {
+	set, err := m.sets.current(ctx)
+	if err != nil {
+		return false, err
+	}
 	var counts tally
 	err = m.deps.Store.Tx(ctx, func(tx *store.Tx) (err error) {
 		counts = tally{}
@@ -338,7 +347,7 @@ func (m *Monitor) commit(ctx context.Context, from, to int64, subjects []subject
 			return nil
 		}
 		for _, s := range subjects {
-			if err := m.apply(tx, s, &counts); err != nil {
+			if err := m.apply(tx, set, s, &counts); err != nil {
 				return err
 			}
 		}

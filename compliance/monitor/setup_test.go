@@ -37,6 +37,7 @@ type world struct {
 	db      *store.DB
 	clock   *testkit.Clock
 	desk    *compliance.Desk
+	keys    *jose.KeySet
 	metrics *prometheus.Registry
 	lives   int
 }
@@ -50,13 +51,18 @@ func newWorld(t testing.TB, clock *testkit.Clock, db *store.DB) *world {
 	must(t, db.Tx(ctx, func(tx *store.Tx) error {
 		return tx.PutMerchant(&psd2.Merchant{ID: merchant, Name: "Casino", Gambling: true})
 	}))
-	return &world{t: t, db: db, clock: clock, desk: desk}
+	return &world{t: t, db: db, clock: clock, desk: desk, keys: keys}
 }
 
 const merchant = "mer_01jd0000000000000000000000"
 
 // monitor starts one more life of the consumer.
 func (w *world) monitor(alerts monitor.Alerts, change ...func(*monitor.Config)) *monitor.Monitor {
+	w.t.Helper()
+	return w.start(alerts, change, nil)
+}
+
+func (w *world) start(alerts monitor.Alerts, change []func(*monitor.Config), deps []func(*monitor.Deps)) *monitor.Monitor {
 	w.t.Helper()
 	c := monitor.Config{Profile: rules.ProfileStream60D}
 	for _, f := range change {
@@ -67,7 +73,11 @@ func (w *world) monitor(alerts monitor.Alerts, change ...func(*monitor.Config)) 
 	}
 	w.lives++
 	w.metrics = prometheus.NewRegistry()
-	m, err := monitor.New(c, monitor.Deps{Store: w.db, Alerts: alerts, Holder: "life-" + string(rune('a'+w.lives)), Metrics: w.metrics})
+	d := monitor.Deps{Store: w.db, Alerts: alerts, Holder: "life-" + string(rune('a'+w.lives)), Metrics: w.metrics}
+	for _, f := range deps {
+		f(&d)
+	}
+	m, err := monitor.New(c, d)
 	must(w.t, err)
 	return m
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/rialto-hub/rialto/compliance/rules"
 	"github.com/rialto-hub/rialto/psd2/store"
@@ -37,8 +38,9 @@ const (
 	sharedLimit = 256
 )
 
-// history reads the past of everyone in a fact, as far back as rules look.
-func history(r reader, e *rules.Engine, f *rules.Fact) (*rules.History, error) {
+// history reads the past of everyone in a fact, as far back as rules look over
+// each kind of entity.
+func history(r reader, reach func(over string) time.Duration, f *rules.Fact) (*rules.History, error) {
 	var h rules.History
 	lists := []struct {
 		to         *[]rules.Observation
@@ -57,7 +59,7 @@ func history(r reader, e *rules.Engine, f *rules.Fact) (*rules.History, error) {
 		if l.key == "" {
 			continue
 		}
-		err := r.Select(l.to, l.query, l.key, f.At.Add(-e.Reach(l.over)).UnixMicro(), at, at, f.ID, l.limit)
+		err := r.Select(l.to, l.query, l.key, f.At.Add(-reach(l.over)).UnixMicro(), at, at, f.ID, l.limit)
 		if err != nil {
 			return nil, fmt.Errorf("history: %w", err)
 		}

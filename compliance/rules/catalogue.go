@@ -109,6 +109,17 @@ const (
 	ProfileStream60D   = "stream_60d" // recorded streams of sixty days
 )
 
+// Stronger gives the stronger of two actions.
+func Stronger(a, b Action) Action {
+	if slices.Index(actions, b) > slices.Index(actions, a) {
+		return b
+	}
+	return a
+}
+
+// ShippedText is the catalogue that comes with the hub as it was written.
+func ShippedText() []byte { return slices.Clone(shipped) }
+
 // Shipped is the catalogue that comes with the hub.
 func Shipped() *Catalogue {
 	c, err := ParseCatalogue(bytes.NewReader(shipped))
@@ -166,6 +177,10 @@ type Engine struct {
 	lists    *Lists
 }
 
+// ownLimits are what the engine itself reads: a missing one would be 0, and
+// month_limit 0 stops everybody.
+var ownLimits = []string{"month_limit", "chip_band", "own_name"}
+
 // Compile checks a catalogue and prepares it in one profile. Errors name the
 // rule or feature at fault.
 func (c *Catalogue) Compile(profile string, lists *Lists) (*Engine, error) {
@@ -175,6 +190,11 @@ func (c *Catalogue) Compile(profile string, lists *Lists) (*Engine, error) {
 	}
 	if lists == nil {
 		lists = ShippedLists()
+	}
+	for _, name := range ownLimits {
+		if _, ok := c.Limits[name]; !ok {
+			return nil, fmt.Errorf("rules: the limit %s is missing", name)
+		}
 	}
 	e := &Engine{Profile: profile, limits: maps.Clone(c.Limits), measures: map[string]*measure{}, byKind: map[Kind][]*measure{}, lists: lists}
 	for name, v := range p.Limits {
@@ -360,6 +380,11 @@ func (r *rule) hash(c *Catalogue, numbers map[string]float64) string {
 			if v, ok := numbers[word]; ok {
 				limits[word] = v
 			}
+		}
+	}
+	for fact, limit := range map[string]string{"month_limit": "month_limit", chipDump: "chip_band"} { // facts that hold or take a limit
+		if slices.Contains(r.inputs, fact) {
+			limits[limit] = numbers[limit]
 		}
 	}
 	b, err := json.Marshal([]any{r.Rule, when, reads, limits})

@@ -163,6 +163,7 @@ func (s *Sources) Locate(f *Fact, ip string) {
 	if err != nil {
 		return
 	}
+	a = a.Unmap()
 	if s.geo != nil {
 		var record struct {
 			Country struct {

@@ -34,6 +34,7 @@ type Deps struct {
 	Provider   page.Provider // whom the documentation names; the sandbox when empty
 	Limits     Limits
 	Statements StatementWriter // nil: no camt.053 reports
+	Receipts   Receipts        // nil: nobody confirms a payment here
 	Sandbox    bool            // no real money: POST /v1/signature/check is there
 	Now        func() time.Time
 	Random     io.Reader
@@ -113,6 +114,7 @@ func (a *room) router() *echo.Echo {
 
 	e.GET("/.well-known/oauth-authorization-server", a.metadata)
 	e.GET("/.well-known/jwks.json", a.jwks)
+	e.GET("/.well-known/receipt-jwks.json", a.receiptKeys)
 	e.POST("/oauth/token", a.token)
 
 	e.POST("/v1/payments", a.signed(ScopePaymentsWrite, a.createPayment))
@@ -120,6 +122,7 @@ func (a *room) router() *echo.Echo {
 	e.GET("/v1/payments/:id", a.authorised(ScopePaymentsRead, a.getPayment))
 	e.POST("/v1/payments/:id/cancel", a.signed(ScopePaymentsWrite, a.cancelPayment))
 	e.GET("/v1/payments/:id/events", a.authorised(ScopePaymentsRead, a.paymentEvents))
+	e.GET("/v1/payments/:id/receipt", a.authorised(ScopePaymentsRead, a.receipt))
 	e.GET("/v1/events", a.authorised(ScopePaymentsRead, a.listEvents))
 	e.POST("/v1/payments/:id/refunds", a.signed(ScopeRefundsWrite, a.createRefund))
 	e.GET("/v1/payments/:id/refunds", a.authorised(ScopePaymentsRead, a.listRefunds))

@@ -5,9 +5,11 @@
 //
 //	GET  /.well-known/oauth-authorization-server   discovery (RFC 8414)
 //	GET  /.well-known/jwks.json                    our public keys
+//	GET  /.well-known/receipt-jwks.json            those that ever signed a receipt
 //	POST /oauth/token                              client_credentials, private_key_jwt, DPoP
 //	POST /v1/payments                              signed, idempotent
 //	GET  /v1/payments, /v1/payments/{id}, /v1/payments/{id}/events
+//	GET  /v1/payments/{id}/receipt                 what the payer has confirmed here, a compact JWS
 //	POST /v1/payments/{id}/cancel                  signed, idempotent
 //	POST /v1/payments/{id}/refunds, /v1/payouts    signed, idempotent
 //	GET  /v1/payments/{id}/refunds, /v1/refunds/{id}, /v1/payouts, /v1/payouts/{id}

@@ -28,7 +28,7 @@ func newWebhooks(t testing.TB, w *world) *webhooks.Service {
 		t.Fatal(err)
 	}
 	t.Cleanup(b.Close)
-	s, err := webhooks.New(webhooks.Config{Sandbox: true}, webhooks.Deps{Store: w.db, Bus: b, Keys: w.keys, Holder: "test", Now: w.now, Random: rand.Reader})
+	s, err := webhooks.New(webhooks.Config{Sandbox: true}, webhooks.Deps{Store: w.db, Bus: b, Follower: b.Follow("webhooks"), Keys: w.keys, Holder: "test", Now: w.now, Random: rand.Reader})
 	if err != nil {
 		t.Fatal(err)
 	}

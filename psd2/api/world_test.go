@@ -100,7 +100,7 @@ func newWorldOn(t testing.TB, open func(testing.TB, func() time.Time) *store.DB,
 	w.till = account.New("till", psd2.Party{Name: "Casino", IBAN: "DE89370400440532013000"}, 1_000_000, w.now)
 	w.hub = hub.New(hub.Config{PublicURL: w.url}, hub.Deps{Store: w.db, Banks: registry, Now: w.now, Random: rand.Reader, Channels: map[string]banks.Channel{connectedID: w.till}})
 	deps := api.Deps{
-		Store: w.db, Webhooks: w.hook, Keys: keys, PublicURL: w.url, Sandbox: true, Now: w.now, Random: rand.Reader,
+		Receipts: paper{}, Store: w.db, Webhooks: w.hook, Keys: keys, PublicURL: w.url, Sandbox: true, Now: w.now, Random: rand.Reader,
 		Hub:  w.hub,
 		Edge: &edge.Edge{Log: slog.New(slog.NewJSONHandler(w.log, nil)), Now: w.now},
 		// The world's clock stands still, so limits would never recover.
@@ -373,7 +373,8 @@ var contract = sync.OnceValues(func() (*contractTransport, error) {
 		return nil, err
 	}
 	openapi3filter.RegisterBodyDecoder("application/xml", openapi3filter.FileBodyDecoder) // the schema says no more than that it is text
-	doc.Servers = nil                                                                     // its "/" means wherever it is served; the router would look for that host
+	openapi3filter.RegisterBodyDecoder("application/jose", openapi3filter.FileBodyDecoder)
+	doc.Servers = nil // its "/" means wherever it is served; the router would look for that host
 	router, err := legacy.NewRouter(doc)
 	if err != nil {
 		return nil, err

@@ -85,6 +85,7 @@ func bindSecret(visit, token, paymentID string) string {
 const (
 	forStarting   = "start"
 	forCancelling = "cancel"
+	forEnrolling  = "enrol"
 )
 
 // formToken is the hidden field that shows that a form was made for this

@@ -21,9 +21,11 @@ import (
 
 // newLoopbackWorld runs the hosted page without TLS under pay.localhost, as
 // the demo does: browsers treat that name as trustworthy.
-func newLoopbackWorld(t *testing.T) *world {
+func newLoopbackWorld(t *testing.T) *world { t.Helper(); return loopbackWorld(t, nil) }
+
+func loopbackWorld(t *testing.T, ask *confirming) *world {
 	t.Helper()
-	w := &world{t: t, clock: testkit.NewClock(), changed: make(chan struct{}, 8)}
+	w := &world{t: t, clock: testkit.NewClock(), changed: make(chan struct{}, 8), ask: ask}
 	site := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		w.sites.Lock()
 		w.seen = append(w.seen, r.Clone(context.Background()))

@@ -9,8 +9,8 @@ import (
 
 	"github.com/rialto-hub/rialto/psd2"
 	"github.com/rialto-hub/rialto/psd2/edge"
-	"github.com/rialto-hub/rialto/psd2/hub"
 	"github.com/rialto-hub/rialto/psd2/page"
+	"github.com/rialto-hub/rialto/sca"
 )
 
 // consentPage is the page on which the payer says yes.
@@ -22,6 +22,9 @@ type consentPage struct {
 	Ticket  string
 	Again   string // why it is shown again, or ""
 	Others  string
+	// Confirmed says that he has confirmed at the hub; what is left is his bank.
+	Confirmed bool
+	familiar
 
 	AskID      bool // the bank wants to know who pays before it takes the order
 	AskAccount bool // and from which account
@@ -55,23 +58,40 @@ func (v *visit) consent(bankID, again string, status int, entered wants, wrong s
 	case bank.Note != "" || !usable:
 		return v.away(v.to("/banks?off=" + url.QueryEscape(bankID)))
 	}
+	asked, err := v.asked()
+	if err != nil {
+		return err
+	}
+	if asked.State == sca.Reported {
+		return v.away(v.to(""))
+	}
 	ticket, err := newTicket(v.Random, v.secret, v.payment, bankID)
 	if err != nil {
 		return err
 	}
+	known, err := v.familiar()
+	if err != nil {
+		return err
+	}
 	c := consentPage{sums: v.sums(), Bank: bank, Domains: hosts(info.RedirectOrigins), Action: v.to("/confirm"), Ticket: ticket,
-		Again: again, Others: v.to("/banks?other=1"), AskID: info.First == psd2.PromptIdentify, AskAccount: info.DebtorMandatory, wants: entered}
+		Again: again, Others: v.to("/banks?other=1"), Confirmed: asked.State == sca.Approved, familiar: known, AskID: info.First == psd2.PromptIdentify, AskAccount: info.DebtorMandatory, wants: entered}
 	switch wrong {
 	case "psu_id":
 		c.WrongID = v.say("confirm.wrong_id", "bank", bank.Name)
 	case "iban":
 		c.WrongAccount = v.say("confirm.wrong_account")
 	}
+	title, scripts := v.say("confirm.title", "name", v.merchant.Name), []string(nil)
+	if c.Confirmed {
+		title = v.say("confirm.done")
+	}
+	if c.Known != "" {
+		scripts = []string{"known.js"}
+	}
 	self := &url.URL{Path: v.to("/confirm"), RawQuery: url.Values{"bank": {bankID}}.Encode()}
 	return v.show(page.Page{
 		Name: "confirm", Status: status, Self: self, About: v.to("/about"), FormAction: info.RedirectOrigins,
-		Title: v.say("confirm.title", "name", v.merchant.Name),
-		Data:  c,
+		Title: title, Scripts: scripts, Data: c,
 	})
 }
 
@@ -110,7 +130,13 @@ func (v *visit) authorise() error {
 			return v.consent(bankID, "", http.StatusBadRequest, entered, "iban")
 		}
 	}
-	p, redirect, err := v.Hub.Authorise(v.ctx(), v.payment.ID, bankID, nonce, psu, v.browser())
+	switch asked, err := v.asked(); {
+	case err != nil:
+		return err
+	case asked.State == sca.Reported:
+		return v.away(v.to(""))
+	}
+	p, redirect, err := v.Hub.Authorise(v.ctx(), v.payment.ID, bankID, nonce, psu, v.browser(form))
 	if err != nil {
 		return v.notAuthorised(bankID, err, entered)
 	}
@@ -118,14 +144,6 @@ func (v *visit) authorise() error {
 	setCookie(v.Response(), bankCookie, bankID, bankLife)
 	return v.toBank(redirect)
 }
-
-// browser is what the hub's own authentication may go by.
-func (v *visit) browser() hub.Browser {
-	return hub.Browser{Secret: v.secret, DeviceSecret: cookie(v.Request(), knownCookie), DeviceProof: v.Request().Header.Get("Rialto-Device")}
-}
-
-// knownCookie is set by the pages of package sca/app.
-const knownCookie = "__Host-rs_known"
 
 // toBank sends the payer on: to his bank, or to the page that says what comes
 // next.

@@ -18,6 +18,7 @@ import (
 	"github.com/rialto-hub/rialto/psd2/edge"
 	"github.com/rialto-hub/rialto/psd2/hub"
 	"github.com/rialto-hub/rialto/psd2/page"
+	"github.com/rialto-hub/rialto/sca"
 )
 
 //go:embed pages parts static text
@@ -58,10 +59,13 @@ type Deps struct {
 	// payer's answers to his bank, the same in all processes; at least 32 bytes.
 	// Nil: they travel as the form sends them, over TLS.
 	SealSecret []byte
-	Edge       *edge.Edge
-	Now        func() time.Time
-	Random     io.Reader
-	Log        *slog.Logger
+	// SCA is the hub's own authentication, whose confirmations the pages lead to
+	// and back from; nil: there is none.
+	SCA    *sca.Service
+	Edge   *edge.Edge
+	Now    func() time.Time
+	Random io.Reader
+	Log    *slog.Logger
 }
 
 // Room answers for the hosted pages.
@@ -177,6 +181,7 @@ func (r *Room) routes() http.Handler {
 	get("/pay/:id/confirm", (*visit).confirm)
 	post("/pay/:id/confirm", (*visit).authorise)
 	post("/pay/:id/cancel", (*visit).cancel)
+	post("/pay/:id/enrol", (*visit).enrol)
 	post("/pay/:id/answer", (*visit).answer)
 	get("/pay/:id/challenge", (*visit).challenge)
 	get("/pay/:id/live", (*visit).live)

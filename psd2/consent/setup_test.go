@@ -124,6 +124,7 @@ type world struct {
 	sandbank *bank
 	merchant *psd2.Merchant
 	changed  chan struct{}
+	ask      *confirming // nil: the hub authenticates nobody
 
 	sites sync.Mutex
 	seen  []*http.Request // at the bank's site
@@ -173,18 +174,29 @@ func (w *world) build(site, server *httptest.Server, tls bool, change ...func(*c
 		server.URL = public
 	}
 	t.Cleanup(server.Close)
-	w.hub = hub.New(hub.Config{PublicURL: server.URL}, hub.Deps{Store: w.db, Banks: registry, Now: w.clock.Now, Random: rand.Reader})
+	parts := hub.Deps{Store: w.db, Banks: registry, Now: w.clock.Now, Random: rand.Reader}
+	if w.ask != nil {
+		parts.Confirmation = w.ask.open(t, w, server.URL)
+	}
+	w.hub = hub.New(hub.Config{PublicURL: server.URL}, parts)
 	cfg := consent.Config{PerIP: -1, PerLink: -1}
 	for _, c := range change {
 		c(&cfg)
 	}
-	room, err := consent.New(consent.Deps{Config: cfg, PublicURL: server.URL, Hub: w.hub, SealSecret: []byte(strings.Repeat("s", 32)), Now: w.clock.Now, Random: rand.Reader,
-		Watch: func(string) (<-chan struct{}, func()) { return w.changed, func() {} }})
+	d := consent.Deps{Config: cfg, PublicURL: server.URL, Hub: w.hub, SealSecret: []byte(strings.Repeat("s", 32)), Now: w.clock.Now, Random: rand.Reader,
+		Watch: func(string) (<-chan struct{}, func()) { return w.changed, func() {} }}
+	if w.ask != nil {
+		d.SCA = w.ask.Service
+	}
+	room, err := consent.New(d)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(room.Close) // before the server, which waits for streams
 	w.room, front = room, room
+	if w.ask != nil {
+		front = w.ask.beside(room)
+	}
 	w.merchant = &psd2.Merchant{ID: merchantID, Name: "Casino Example", LegalName: "Casino Example Ltd", Website: "casino.example",
 		Accounts:    []psd2.PayeeAccount{{ID: "acc_1", Name: "Casino Example Ltd", IBAN: "DE89370400440532013000", BIC: "COBADEFFXXX"}},
 		ReturnURIs:  []string{"https://casino.example/done?shop=1"},
@@ -386,6 +398,10 @@ func first(n *html.Node, ok func(*html.Node) bool) *html.Node {
 		}
 	}
 	return nil
+}
+
+func isNamed(name string) func(*html.Node) bool {
+	return func(n *html.Node) bool { return attr(n, "name") == name }
 }
 
 func attr(n *html.Node, name string) string {

@@ -124,6 +124,8 @@ type statusPage struct {
 	Others    string     // link to the choice of banks
 	CanCancel bool
 	Back      string // link to the merchant
+	ToConfirm string // link to an open confirmation
+	offer
 }
 
 // status is GET /pay/{id}.
@@ -131,8 +133,15 @@ func (v *visit) status() error {
 	if err := v.mine(); err != nil {
 		return err
 	}
-	if v.payment.State == psd2.StateAuthorizationRequired && v.payment.Last() == nil && !over(v.payment, v.Now()) {
-		return v.away(v.to("/banks"))
+	if v.payment.State == psd2.StateAuthorizationRequired && !over(v.payment, v.Now()) {
+		switch asked, err := v.news(); {
+		case err != nil:
+			return err
+		case asked != nil:
+			return v.confirmation(*asked)
+		case v.payment.Last() == nil:
+			return v.away(v.to("/banks"))
+		}
 	}
 	// The payer looks, so the bank is asked: whoever closed his tab at the bank
 	// must not have to wait for a callback.
@@ -165,6 +174,9 @@ func (v *visit) state(status int, notice string) error {
 	v.links(&s, now)
 	if look.refresh > 0 {
 		s.Live = v.to("/live")
+	}
+	if look.kind == "done" {
+		s.offer = v.afterPaying()
 	}
 	return v.show(page.Page{Name: "status", Status: status, Title: s.Lead, Self: &url.URL{Path: v.to("")},
 		About: v.to("/about"), Scripts: []string{"live.js"}, Refresh: look.refresh, Data: s})

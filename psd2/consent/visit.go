@@ -14,7 +14,7 @@ import (
 	"github.com/rialto-hub/rialto/psd2/page"
 )
 
-// maxForm bounds a form post; ours have under 300 bytes.
+// maxForm bounds a form post; ours have under 1500 bytes.
 const maxForm = 4 << 10
 
 // visit is one request.

@@ -85,10 +85,13 @@ func (h *Hub) callChannel(ctx context.Context, c banks.Channel, what string, do 
 
 // change commits what happened to a transfer.
 func (h *Hub) change(ctx context.Context, t *psd2.Transfer, fn func(*psd2.Transfer, time.Time) error) (*psd2.Transfer, error) {
-	before := t.State
+	before, wrong := t.State, contradicted(t)
 	t, err := h.store.UpdateTransfer(context.WithoutCancel(ctx), t.ID, func(t *psd2.Transfer) error { return fn(t, h.store.Now()) })
 	if err == nil && t.State != before {
 		h.countedTransfer(t)
+	}
+	if err == nil {
+		h.contradictions(t.ID, contradicted(t)-wrong)
 	}
 	return t, err
 }

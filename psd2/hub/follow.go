@@ -100,7 +100,7 @@ func (h *Hub) look(ctx context.Context, p *psd2.Payment, first func(*psd2.Paymen
 		asked = true
 		status, found, err = h.ask(ctx, p, a)
 	}
-	before := p.State
+	before, wrong := p.State, p.Contradictions()
 	p, uerr := h.store.UpdatePayment(context.WithoutCancel(ctx), p.ID, func(p *psd2.Payment) error {
 		now := h.store.Now()
 		if first != nil {
@@ -121,6 +121,7 @@ func (h *Hub) look(ctx context.Context, p *psd2.Payment, first func(*psd2.Paymen
 	if p.State != before {
 		h.counted(p)
 	}
+	h.contradictions(p.ID, p.Contradictions()-wrong)
 	return p, nil
 }
 

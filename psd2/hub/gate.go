@@ -51,6 +51,7 @@ type Browser struct {
 	Secret       string // that the payment is bound to
 	DeviceSecret string // of a browser that was here before
 	DeviceProof  string // made with the browser's own key
+	Behaviour    string // how the page was used, in coarse words, when the payer agreed
 }
 
 // mayGoOn asks the gate and the policy before an order goes to a bank. It

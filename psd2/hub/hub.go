@@ -42,6 +42,10 @@ type Config struct {
 	// before it counts as missing, and after which it counts as late (default
 	// 24 hours).
 	MissingAfter time.Duration `yaml:"missing_after"`
+	// DecideAfter is how long an outcome must have been unknown before
+	// operators may decide it in the bank's place (default one hour: by then the
+	// bank has been asked some twenty times).
+	DecideAfter time.Duration `yaml:"decide_after"`
 }
 
 // SubmitTimeout is how long an initiation can be under way at most; an older
@@ -61,6 +65,7 @@ func (c Config) withDefaults() Config {
 	c.NeverReceivedAfter = max(c.NeverReceivedAfter, 3*c.BankTimeout)
 	def(&c.ReadStatementsEvery, 5*time.Second)
 	def(&c.MissingAfter, 24*time.Hour)
+	def(&c.DecideAfter, time.Hour)
 	if c.Followers <= 0 {
 		c.Followers = 32
 	}
@@ -179,6 +184,10 @@ type metrics struct {
 	odd       *prometheus.CounterVec   // answers that contradict earlier ones
 	transfers *prometheus.CounterVec   // refunds and payouts by state reached
 	entries   *prometheus.CounterVec   // of statements, by class
+	decisions *prometheus.CounterVec   // of operators, by step and verdict
+	wrong     prometheus.Counter       // decisions that a bank contradicted
+	overdue   *prometheus.GaugeVec     // work that nobody has done in time, by kind
+	owned     *prometheus.GaugeVec     // 1 where this process owns a job
 }
 
 func newMetrics(r prometheus.Registerer) metrics {
@@ -196,9 +205,17 @@ func newMetrics(r prometheus.Registerer) metrics {
 			Name: "rialto_transfers_total", Help: "Refunds and payouts that reached a state."}, []string{"kind", "state"}),
 		entries: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "rialto_statement_entries_total", Help: "Booked entries of payee accounts, by how they agree with what was initiated."}, []string{"class"}),
+		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "rialto_decisions_total", Help: "Steps of operators' decisions about unknown outcomes."}, []string{"step", "verdict"}),
+		wrong: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "rialto_decision_contradictions_total", Help: "Operators' decisions that a bank's own word contradicted."}),
+		overdue: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "rialto_overdue_work", Help: "Work that should have been done by now, by kind."}, []string{"kind"}),
+		owned: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "rialto_job_owner", Help: "1 where this process owns the job."}, []string{"job"}),
 	}
 	if r != nil {
-		r.MustRegister(m.payments, m.bankCalls, m.unknown, m.odd, m.transfers, m.entries)
+		r.MustRegister(m.payments, m.bankCalls, m.unknown, m.odd, m.transfers, m.entries, m.decisions, m.wrong, m.overdue, m.owned)
 	}
 	return m
 }

@@ -60,6 +60,7 @@ func (h *Hub) StepStatements(ctx context.Context, now time.Time) (time.Time, err
 func (h *Hub) readAccounts(ctx context.Context) (results []error) {
 	read := func(account string) error {
 		unread, err := h.readAccount(ctx, account, h.channels[account])
+		err = errors.Join(err, h.readRecalls(ctx, account, h.channels[account]))
 		if unread && err == nil {
 			err = errMore
 		}
@@ -387,8 +388,10 @@ func (h *Hub) tellPayment(tx *store.Tx, o *store.Ordered, fn func(*psd2.Payment)
 	if o.Erased {
 		return nil
 	}
+	wrong := o.Payment.Contradictions()
 	p, err := tx.UpdatePayment(o.Payment.ID, func(p *psd2.Payment) error { fn(p); return nil })
 	if err == nil {
+		h.contradictions(p.ID, p.Contradictions()-wrong)
 		o.Payment = p
 	}
 	return err
@@ -419,7 +422,7 @@ func (h *Hub) bookTransfer(m match, o *store.Ordered) error {
 		return err
 	}
 	if !o.Erased {
-		before, odd := t.State, t.Odd
+		before, odd, wrong := t.State, t.Odd, contradicted(t)
 		var err error
 		if o.Transfer, err = m.tx.UpdateTransfer(t.ID, func(t *psd2.Transfer) error {
 			if cameBack {
@@ -434,6 +437,7 @@ func (h *Hub) bookTransfer(m match, o *store.Ordered) error {
 		if o.Transfer.State != before {
 			h.countedTransfer(o.Transfer)
 		}
+		h.contradictions(t.ID, contradicted(o.Transfer)-wrong)
 		if o.Transfer.Odd > odd { // we had given it up: somebody may have been paid twice
 			h.log.Error("the statement shows what was thought dead", "transfer", t.ID, "entry", e.BankID)
 		}

@@ -62,22 +62,6 @@ func (h *Hub) RecallIn(tx *store.Tx, merchantID string, kind psd2.TransferKind, 
 	})
 }
 
-// RecallRequested records that another bank wants a deposit back (camt.056 at
-// one of our accounts). It moves nothing. One that is none of ours is ignored.
-func (h *Hub) RecallRequested(ctx context.Context, accountID string, n psd2.RecallNotice) error {
-	return h.store.Tx(ctx, func(tx *store.Tx) error {
-		o, err := tx.ByEndToEndID(n.EndToEndID)
-		if err != nil || o == nil || o.Payment == nil || o.Erased || o.Payment.PayeeAccountID != accountID {
-			return err
-		}
-		_, err = tx.UpdatePayment(o.Payment.ID, func(p *psd2.Payment) error {
-			p.RecallRequested(n.Reason, tx.Now)
-			return nil
-		})
-		return err
-	})
-}
-
 // payer is the account that money leaves from: one that has a channel.
 func (h *Hub) payer(m *psd2.Merchant, accountID string) (psd2.Party, error) {
 	account, ok := m.Account(accountID)

@@ -153,6 +153,9 @@ func (k *kind[T]) open(db *DB, rows []row) ([]*T, error) {
 			return nil, err
 		}
 		v, err := k.decode(db, r, key)
+		if errors.Is(err, ErrErased) { // he came back since, with another key
+			v, err = k.decode(db, r, nil)
+		}
 		if err != nil {
 			return nil, err
 		}

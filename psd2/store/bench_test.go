@@ -92,3 +92,14 @@ func BenchmarkReadPayment(b *testing.B) {
 		}
 	})
 }
+
+// BenchmarkReadJournal reads on from the journal's end, as the relay and those
+// who follow do at every sign.
+func BenchmarkReadJournal(b *testing.B) {
+	benchmark(b, func(b *testing.B, db *store.DB) func(int) error {
+		return func(int) error {
+			_, err := db.MarksFrom(b.Context(), 0, 512)
+			return err
+		}
+	})
+}

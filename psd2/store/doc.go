@@ -16,9 +16,11 @@
 // UpdatePayment loads a payment, applies a function, and writes it back if its
 // version is still the same, together with the events the function caused;
 // else it starts again, and on PostgreSQL holds the row's lock that time. The
-// journal is the outbox. Its rows carry no position until the Sequencer, which
-// sees committed rows only, gives them one: so a transaction that commits late
-// is never skipped by whoever reads by position.
+// journal is the outbox, read by position. On PostgreSQL rows carry none until
+// the Sequencer, which sees committed rows only, gives them one: so a transaction
+// that commits late is never skipped. On SQLite, where one transaction writes at
+// a time, nothing commits late, and rows are written with their position: one
+// commit less on an event's way.
 //
 // Payments and transfers are kept by the same code (aggregate.go). Creating a
 // refund goes through its payment's version, so that refunds cannot exceed it.

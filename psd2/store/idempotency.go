@@ -54,6 +54,15 @@ func (tx *Tx) ReserveKey(merchantID, key, requestHash string) (*Answer, error) {
 	return a, err
 }
 
+// ReleaseKey gives a key back that is still in flight: the request it was
+// reserved for has no answer worth keeping, and the same one may be made again
+// at once.
+func (tx *Tx) ReleaseKey(merchantID, key, requestHash string) error {
+	_, err := tx.Exec(`DELETE FROM idempotency WHERE merchant_id = ? AND key_hash = ? AND status = 0 AND request_hash = ?`,
+		merchantID, tx.db.Lookup("idempotency/"+merchantID, key), requestHash)
+	return err
+}
+
 // FinishKey stores the answer that every repetition will get.
 func (tx *Tx) FinishKey(merchantID, key string, status int, body []byte) error {
 	hash := tx.db.Lookup("idempotency/"+merchantID, key)

@@ -28,11 +28,24 @@ type eventRow struct {
 const selectEvents = `SELECT id, object_id, merchant_id, journal.person_id, sequence, type, journal.created_at, position, sealed, wrapped
 	FROM journal LEFT JOIN person_keys ON person_keys.person_id = journal.person_id`
 
+const (
+	insertEvent = `INSERT INTO journal (id, object_id, merchant_id, person_id, sequence, type, created_at, sealed) VALUES (?,?,?,?,?,?,?,?)`
+	// insertInOrder is for an engine that is ordered: nobody can commit an earlier
+	// event later, so the position need not wait for the sequencer. It does while
+	// others wait, as they may come before this one in its object's order.
+	insertInOrder = `INSERT INTO journal (id, object_id, merchant_id, person_id, sequence, type, created_at, sealed, position) VALUES (?,?,?,?,?,?,?,?,
+		CASE WHEN EXISTS (SELECT 1 FROM journal WHERE position IS NULL) THEN NULL ELSE (` + lastPosition + `) + 1 END)`
+)
+
 // writeEvents writes what happened to an object of that person.
 func (tx *Tx) writeEvents(personID string, events []psd2.Event, key cipher.AEAD) error {
+	insert := insertEvent
+	if tx.db.ordered() {
+		insert = insertInOrder
+	}
 	for _, e := range events {
 		id := psd2.NewID(psd2.PrefixEvent, tx.Now, tx.db.opt.Random)
-		_, err := tx.Exec(`INSERT INTO journal (id, object_id, merchant_id, person_id, sequence, type, created_at, sealed) VALUES (?,?,?,?,?,?,?,?)`,
+		_, err := tx.Exec(insert,
 			id, e.ObjectID, e.MerchantID, personID, e.Sequence, e.Type, e.CreatedAt.UnixMicro(),
 			tx.db.keys.seal(key, e.Data, place("journal", id, "sealed")))
 		if err != nil {
@@ -53,15 +66,14 @@ func (db *DB) decodeEvents(rows []eventRow) ([]psd2.Event, error) {
 			Sequence: r.Sequence, CreatedAt: fromMicro(r.CreatedAt), Position: r.Position.Int64,
 		}
 		key, err := db.keys.unwrap(r.PersonID, r.Wrapped)
-		switch {
-		case errors.Is(err, ErrErased):
-			e.Data = []byte(`{"erased":true}`)
-		case err != nil:
+		if err == nil {
+			e.Data, err = db.keys.unseal(key, r.Sealed, place("journal", r.ID, "sealed"))
+		}
+		if errors.Is(err, ErrErased) {
+			e.Data, err = []byte(`{"erased":true}`), nil
+		}
+		if err != nil {
 			return nil, err
-		default:
-			if e.Data, err = db.keys.unseal(key, r.Sealed, place("journal", r.ID, "sealed")); err != nil {
-				return nil, err
-			}
 		}
 		out = append(out, e)
 	}

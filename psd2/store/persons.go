@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"crypto/cipher"
 	"database/sql"
 	"errors"
@@ -10,21 +11,33 @@ import (
 // ErrErased says that a person's data key is gone, and with it what it sealed.
 var ErrErased = errors.New("store: the person's data was erased")
 
+const personPrefix = "psn_"
+
 // PersonID names a merchant's player without saying who he is.
 func (db *DB) PersonID(merchantID, playerReference string) string {
-	return "psn_" + db.Lookup("person/"+merchantID, playerReference)
+	return personPrefix + db.Lookup("person/"+merchantID, playerReference)
 }
 
 // Persons' keys are read, wrapped, with what they open and are kept nowhere:
 // unwrapping costs a microsecond, and a key that was never committed, or whose
 // person has been erased by another process, is never used again.
 
+const (
+	keyOf     = `SELECT wrapped FROM person_keys WHERE person_id = ?`
+	keyOfKept = keyOf + ` FOR KEY SHARE` // until the commit nobody erases whose payment is being created
+)
+
 // personKey finds a person's key for a new payment, and makes one for a new
 // person.
 func (tx *Tx) personKey(id string) (cipher.AEAD, error) {
 	k := tx.db.keys
 	var wrapped []byte
-	err := tx.Get(&wrapped, `SELECT wrapped FROM person_keys WHERE person_id = ?`, id)
+	var err error
+	if _, postgres := tx.q.(pgQuerier); postgres {
+		err = tx.Get(&wrapped, keyOfKept, id)
+	} else {
+		err = tx.Get(&wrapped, keyOf, id)
+	}
 	if err == nil {
 		return k.unwrap(id, wrapped)
 	}
@@ -44,7 +57,7 @@ func (tx *Tx) personKey(id string) (cipher.AEAD, error) {
 	if n == 0 { // another process was faster
 		return nil, tx.fail(errChanged)
 	}
-	return gcm(raw), nil
+	return newDataKey(raw), nil
 }
 
 // unwrap opens a person's key; no wrapped key means that he was erased.
@@ -56,5 +69,17 @@ func (k *keyring) unwrap(id string, wrapped []byte) (cipher.AEAD, error) {
 	if err != nil {
 		return nil, err
 	}
-	return gcm(raw), nil
+	return newDataKey(raw), nil
+}
+
+// erased reports whether the key that sealed a row is gone.
+func (k *keyring) erased(r row) bool {
+	key, err := k.unwrap(r.PersonID, r.Wrapped)
+	return errors.Is(err, ErrErased) || err == nil && key.(dataKey).other(r.Sealed)
+}
+
+// other reports whether a person's other key sealed a value.
+func (d dataKey) other(sealed []byte) bool {
+	n := 1 + len(d.id)
+	return len(sealed) >= n && sealed[0] == sealKeyed && !bytes.Equal(sealed[1:n], d.id[:])
 }

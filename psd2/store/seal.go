@@ -114,24 +114,54 @@ func (k *keyring) lookup(kind, value string) string {
 	return base64.RawURLEncoding.EncodeToString(m.Sum(nil))
 }
 
-const sealVersion = 1
+// Versions of a sealed value. Version 2 names the key of a person: he may come
+// back after his erasure and get another one, and what the first one sealed has
+// to be told from what is damaged.
+const (
+	sealVersion = 1 // version, nonce, ciphertext with tag
+	sealKeyed   = 2 // version, the key's id, nonce, ciphertext with tag
+)
 
-// seal encrypts: version, nonce, ciphertext with tag. Additional data bind the
-// value to its place.
-func (k *keyring) seal(a cipher.AEAD, plain []byte, place string) []byte {
-	out := make([]byte, 13, 13+len(plain)+a.Overhead())
-	out[0] = sealVersion
-	if _, err := io.ReadFull(k.random, out[1:13]); err != nil {
-		panic("store: no randomness: " + err.Error()) // a repeated nonce would break the seal
-	}
-	return a.Seal(out, out[1:13], plain, []byte(place))
+// dataKey is a person's key with its id.
+type dataKey struct {
+	cipher.AEAD
+	id [8]byte
 }
 
+func newDataKey(raw []byte) dataKey {
+	sum := sha256.Sum256(append([]byte("rialto/key-id\x00"), raw...))
+	return dataKey{gcm(raw), [8]byte(sum[:8])}
+}
+
+// seal encrypts. Additional data bind the value to its place.
+func (k *keyring) seal(a cipher.AEAD, plain []byte, place string) []byte {
+	head := []byte{sealVersion}
+	if d, ok := a.(dataKey); ok {
+		head = append([]byte{sealKeyed}, d.id[:]...)
+	}
+	n := len(head)
+	out := make([]byte, n+12, n+12+len(plain)+a.Overhead())
+	copy(out, head)
+	if _, err := io.ReadFull(k.random, out[n:]); err != nil {
+		panic("store: no randomness: " + err.Error()) // a repeated nonce would break the seal
+	}
+	return a.Seal(out, out[n:], plain, []byte(place))
+}
+
+// unseal opens what seal made for the same place. What was sealed with a key
+// that the person no longer has is ErrErased.
 func (k *keyring) unseal(a cipher.AEAD, sealed []byte, place string) ([]byte, error) {
-	if len(sealed) < 13+a.Overhead() || sealed[0] != sealVersion {
+	n := 1
+	if len(sealed) > 0 && sealed[0] == sealKeyed {
+		n += len(dataKey{}.id)
+	}
+	if len(sealed) < n+12+a.Overhead() || sealed[0] != sealVersion && sealed[0] != sealKeyed {
 		return nil, errors.New("store: a sealed value is damaged")
 	}
-	plain, err := a.Open(nil, sealed[1:13], sealed[13:], []byte(place))
+	if d, ok := a.(dataKey); ok && d.other(sealed) {
+		return nil, ErrErased
+	}
+	plain, err := a.Open(nil, sealed[n:n+12], sealed[n+12:], []byte(place))
 	if err != nil {
 		return nil, errors.New("store: a sealed value does not open: damaged, moved, or sealed with another key")
 	}

@@ -15,21 +15,23 @@ const (
 	sequencerIdle  = 500 * time.Millisecond
 )
 
-// Sequencer gives committed journal rows their position. Of all processes one
-// holds the lease; its fence is checked in the transaction that assigns.
+// Sequencer gives committed journal rows their position, where a transaction
+// may commit after later ones: on PostgreSQL. Of all processes one holds the
+// lease; its fence is checked in the transaction that assigns. On SQLite events
+// are written with their position, and it finds only what was written without.
 type Sequencer struct {
-	db         *DB
-	holder     string
-	positioned chan struct{}
+	db     *DB
+	holder string
 }
 
 // Sequencer makes this process's sequencer; holder names the process.
 func (db *DB) Sequencer(holder string) *Sequencer {
-	return &Sequencer{db: db, holder: holder, positioned: make(chan struct{}, 1)}
+	return &Sequencer{db: db, holder: holder}
 }
 
-// Positioned receives when positions were given. It holds one signal.
-func (s *Sequencer) Positioned() <-chan struct{} { return s.positioned }
+// Positioned receives when this process has given positions. It holds one
+// signal.
+func (s *Sequencer) Positioned() <-chan struct{} { return s.db.positioned }
 
 // Step positions what is committed and waiting, at most one batch, and wants
 // to go on at once while there is more. Positions follow created_at as far as
@@ -59,10 +61,7 @@ func (s *Sequencer) Step(ctx context.Context, now time.Time) (time.Time, error) 
 		return now.Add(time.Second), fmt.Errorf("sequencer: %w", err)
 	}
 	if given > 0 {
-		select {
-		case s.positioned <- struct{}{}:
-		default:
-		}
+		signal(s.db.positioned)
 	}
 	if more {
 		return now, nil

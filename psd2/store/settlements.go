@@ -237,11 +237,13 @@ type statementRow struct {
 	Wrapped    []byte `db:"wrapped"`
 }
 
+const selectEntries = `SELECT account_id, number, bank_id, kind, incoming, amount_minor, currency, booked_at, end_to_end_id, reason, class,
+	object_id, statement_entries.person_id, sealed, wrapped
+	FROM statement_entries LEFT JOIN person_keys ON person_keys.person_id = statement_entries.person_id`
+
 // StatementEntries lists entries in the order they were read.
 func (db *DB) StatementEntries(ctx context.Context, f EntryFilter) ([]psd2.StatementEntry, error) {
-	query := `SELECT account_id, number, bank_id, kind, incoming, amount_minor, currency, booked_at, end_to_end_id, reason, class,
-		object_id, statement_entries.person_id, sealed, wrapped
-		FROM statement_entries LEFT JOIN person_keys ON person_keys.person_id = statement_entries.person_id WHERE account_id = ? AND number > ?`
+	query := selectEntries + ` WHERE account_id = ? AND number > ?`
 	args := []any{f.AccountID, f.After}
 	if f.Class != "" {
 		query += ` AND class = ?`
@@ -259,6 +261,10 @@ func (db *DB) StatementEntries(ctx context.Context, f EntryFilter) ([]psd2.State
 	if err := db.Select(ctx, &rows, query+` ORDER BY number LIMIT ?`, append(args, min(max(f.Limit, 1), 1000))...); err != nil {
 		return nil, fmt.Errorf("list statement entries: %w", err)
 	}
+	return db.entries(rows)
+}
+
+func (db *DB) entries(rows []statementRow) ([]psd2.StatementEntry, error) {
 	out := make([]psd2.StatementEntry, 0, len(rows))
 	for _, r := range rows {
 		e := psd2.StatementEntry{
@@ -286,6 +292,9 @@ func (db *DB) openEntry(e *psd2.StatementEntry, r statementRow) (err error) {
 		}
 	}
 	personal, err := db.keys.unseal(key, r.Sealed, entryPlace(r.AccountID, r.BankID))
+	if errors.Is(err, ErrErased) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}

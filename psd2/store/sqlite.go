@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -117,6 +118,11 @@ func (e *sqliteEngine) prepareSchema(ctx context.Context, create string) error {
 	})
 }
 
+// plannedOnce keeps a prepared statement prepared. SQLite plans with the number
+// bound to a bare LIMIT ?, and therefore plans again each time one is bound; it
+// does not look into an expression.
+func plannedOnce(query string) string { return strings.ReplaceAll(query, "LIMIT ?", "LIMIT (? + 0)") }
+
 // maxPrepared bounds the statements kept ready, for readers and for the writer.
 const maxPrepared = 256
 
@@ -130,7 +136,7 @@ func (e *sqliteEngine) reader(ctx context.Context, query string) (*sqlx.Stmt, er
 	if ok || full {
 		return s, nil
 	}
-	s, err := e.readers.PreparexContext(ctx, query)
+	s, err := e.readers.PreparexContext(ctx, plannedOnce(query))
 	if err != nil {
 		return nil, err
 	}
@@ -179,7 +185,7 @@ func (w sqliteWriter) stmt(ctx context.Context, query string) (*sqlx.Stmt, error
 		_ = s.Close() // nothing to lose by it
 		delete(w.stmts, old)
 	}
-	s, err := w.conn.PreparexContext(ctx, query)
+	s, err := w.conn.PreparexContext(ctx, plannedOnce(query))
 	if err != nil {
 		return nil, err
 	}
@@ -212,3 +218,5 @@ func (w sqliteWriter) sel(ctx context.Context, dst any, query string, args []any
 }
 
 func (e *sqliteEngine) committed() uint64 { return e.commits.Load() }
+
+func (e *sqliteEngine) ordered() bool { return true }

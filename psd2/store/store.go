@@ -46,10 +46,11 @@ type Options struct {
 // DB is an open database. It is safe for concurrent use.
 type DB struct {
 	engine
-	opt       Options
-	keys      *keyring
-	committed chan struct{}
-	txs       atomic.Uint64
+	opt        Options
+	keys       *keyring
+	committed  chan struct{}
+	positioned chan struct{}
+	txs        atomic.Uint64
 
 	merchantsMu      sync.Mutex
 	merchants        map[string]cachedMerchant
@@ -67,6 +68,9 @@ type engine interface {
 	prepareSchema(ctx context.Context, create string) error
 	// committed counts physical commits.
 	committed() uint64
+	// ordered says that one transaction writes at a time, whatever the process:
+	// then what it reads of the journal's end stays the end until its commit.
+	ordered() bool
 	// close waits for transactions under way; it may be called again.
 	close() error
 }
@@ -86,7 +90,7 @@ func Open(ctx context.Context, c Config, o Options) (*DB, error) {
 	if o.Yield == nil {
 		o.Yield = func() {}
 	}
-	db := &DB{opt: o, committed: make(chan struct{}, 1), merchants: map[string]cachedMerchant{}}
+	db := &DB{opt: o, committed: make(chan struct{}, 1), positioned: make(chan struct{}, 1), merchants: map[string]cachedMerchant{}}
 	var err error
 	path, isSQLite := strings.CutPrefix(c.URL, "sqlite:")
 	switch {
@@ -122,8 +126,9 @@ func (db *DB) Ping(ctx context.Context) error {
 	return db.Get(ctx, &one, `SELECT 1`)
 }
 
-// Committed receives when a transaction with events has been committed by this
-// process. It holds one signal; it is a hint, not a count.
+// Committed receives when a transaction has been committed by this process
+// whose events wait for the sequencer. It holds one signal; it is a hint, not a
+// count. SQLite's events have their position already: see Sequencer.Positioned.
 func (db *DB) Committed() <-chan struct{} { return db.committed }
 
 // Stats counts what this process has committed: logical transactions, and the
@@ -150,13 +155,21 @@ func (db *DB) Tx(ctx context.Context, fn func(*Tx) error) error {
 	}
 	db.txs.Add(1)
 	db.forgetMerchants(last.merchants)
-	if last.events {
-		select {
-		case db.committed <- struct{}{}:
-		default:
-		}
+	switch {
+	case last.events && db.ordered():
+		signal(db.positioned)
+	case last.events:
+		signal(db.committed)
 	}
 	return nil
+}
+
+// signal leaves word in a channel that holds one.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
 }
 
 // Get reads one row outside a transaction; sql.ErrNoRows when there is none.

@@ -233,7 +233,7 @@ func (tx *Tx) ByEndToEndID(endToEndID string) (*Ordered, error) {
 		}
 		for i := range p.Attempts {
 			if p.Attempts[i].EndToEndID == endToEndID {
-				return &Ordered{Payment: p, Attempt: &p.Attempts[i], Erased: r.Wrapped == nil}, nil
+				return &Ordered{Payment: p, Attempt: &p.Attempts[i], Erased: tx.db.keys.erased(r)}, nil
 			}
 		}
 		return nil, fmt.Errorf("payment %s has lost an attempt", p.ID)
@@ -249,5 +249,5 @@ func (tx *Tx) ByEndToEndID(endToEndID string) (*Ordered, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Ordered{Transfer: t, Erased: r.Wrapped == nil}, nil
+	return &Ordered{Transfer: t, Erased: tx.db.keys.erased(r)}, nil
 }

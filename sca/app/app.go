@@ -83,7 +83,7 @@ func New(d Deps) (*Room, error) {
 		return nil, err
 	}
 	r := &Room{Deps: d, pages: pages, addresses: edge.NewLimiter(d.Now, perAddress, burst), closed: make(chan struct{}), stop: func() {}}
-	for _, name := range []string{"sca.css", "passkey.js", "device.js", "receipt.js", "known.js"} {
+	for _, name := range []string{"sca.css", "passkey.js", "device.js", "receipt.js"} {
 		path, err := pages.AssetURL(name)
 		if err != nil {
 			return nil, err

@@ -34,12 +34,15 @@ func measure(ctx context.Context, f *fleet.Fleet) (s snapshot, err error) {
 	if s.banks, err = cpuOf(f.BankPID()); err != nil {
 		return s, err
 	}
+	s.client, err = ownCPU()
+	return s, err
+}
+
+// ownCPU is this process's user and system time in seconds.
+func ownCPU() (float64, error) {
 	var own syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &own); err != nil {
-		return s, err
-	}
-	s.client = float64(own.Utime.Nano()+own.Stime.Nano()) / 1e9
-	return s, nil
+	err := syscall.Getrusage(syscall.RUSAGE_SELF, &own)
+	return float64(own.Utime.Nano()+own.Stime.Nano()) / 1e9, err
 }
 
 // sums adds up a metric's series, whatever their labels.

@@ -34,10 +34,14 @@ type CreateReport struct {
 	P99MS     float64 `json:"p99_ms"`
 	FloorPS   float64 `json:"floor_per_s"` // what its parts cost bare: exchange, transaction, signature, verification
 	Ratio     float64 `json:"ratio"`
+	// HubCPU and ClientCPU are processor time in milliseconds a create: unlike
+	// the rate they mean the same on a busy machine.
+	HubCPU    float64 `json:"hub_cpu_ms"`
+	ClientCPU float64 `json:"client_cpu_ms"`
 }
 
 // createRun is one of the runs.
-type createRun struct{ perSecond, p50, p99, floor float64 }
+type createRun struct{ perSecond, p50, p99, floor, hubCPU, clientCPU float64 }
 
 // Create measures how many deposits a second a hub in a process of its own
 // creates for one merchant in this one, who signs each request.
@@ -82,6 +86,7 @@ func Create(ctx context.Context, o CreateOptions) (r CreateReport, err error) {
 		r.Database = "postgres"
 	}
 	r.Ratio = share(r.CreatesPS, r.FloorPS)
+	r.HubCPU, r.ClientCPU = m(func(x createRun) float64 { return x.hubCPU }), m(func(x createRun) float64 { return x.clientCPU })
 	return r, nil
 }
 
@@ -92,6 +97,10 @@ func creates(ctx context.Context, f *fleet.Fleet, o CreateOptions, name string) 
 	var failed error
 	var n atomic.Int64
 	var wg sync.WaitGroup
+	before, err := cpuOfBoth(f)
+	if err != nil {
+		return x, err
+	}
 	began := time.Now()
 	for range o.Clients {
 		wg.Go(func() {
@@ -110,6 +119,19 @@ func creates(ctx context.Context, f *fleet.Fleet, o CreateOptions, name string) 
 	}
 	wg.Wait()
 	elapsed := time.Since(began)
-	s := spreadOf(took)
-	return createRun{perSecond: float64(len(took)) / elapsed.Seconds(), p50: s.p50, p99: s.p99}, errors.Join(failed, ctx.Err())
+	after, err := cpuOfBoth(f)
+	s, each := spreadOf(took), func(before, after float64) float64 { return share((after-before)*1000, float64(len(took))) }
+	return createRun{
+		perSecond: float64(len(took)) / elapsed.Seconds(), p50: s.p50, p99: s.p99,
+		hubCPU: each(before[0], after[0]), clientCPU: each(before[1], after[1]),
+	}, errors.Join(failed, err, ctx.Err())
+}
+
+// cpuOfBoth is what the hub and this process have used, in seconds.
+func cpuOfBoth(f *fleet.Fleet) (used [2]float64, err error) {
+	if used[0], err = cpuOf(f.HubPID()); err != nil {
+		return used, err
+	}
+	used[1], err = ownCPU()
+	return used, err
 }

@@ -145,7 +145,7 @@ func openHooks(ctx context.Context, dir string) (h *hooks, err error) {
 		return nil, err
 	}
 	h.node, err = webhooks.New(webhooks.Config{Sandbox: true, Timeout: 15 * time.Second},
-		webhooks.Deps{Store: h.db, Bus: h.bus, Keys: keys, Holder: "bench", Now: time.Now, Random: rand.Reader})
+		webhooks.Deps{Store: h.db, Bus: h.bus, Follower: h.bus.Follow("webhooks"), Keys: keys, Holder: "bench", Now: time.Now, Random: rand.Reader})
 	if err != nil {
 		return nil, err
 	}

@@ -39,6 +39,11 @@ type WebhookReport struct {
 	Thousand       Many    `json:"endpoints_1000"`
 	RatePS         int     `json:"rate_per_s"`
 	DeliveredPaced int     `json:"delivered_at_rate"` // a sanity check: all of them
+	// CPU is processor time in milliseconds a delivery, flat out to 10 endpoints;
+	// making the event and receiving it at the sink are in it. CPUPaced is the
+	// same at Rate. Unlike the rates they mean the same on a busy machine.
+	CPU      float64 `json:"cpu_ms"`
+	CPUPaced float64 `json:"cpu_ms_at_rate"`
 }
 
 // Poison compares the healthy endpoints with and without one in ten that takes
@@ -64,6 +69,7 @@ type webhookRun struct {
 	floor, paced, many             spread
 	poisoned, poisonedMany, before spread
 	delivered                      int
+	cpuFlat, cpuPaced              float64
 }
 
 type spread struct{ p50, p99 float64 }
@@ -107,6 +113,7 @@ func Webhooks(ctx context.Context, o WebhookOptions) (r WebhookReport, err error
 		},
 		DeliveredPaced: int(m(func(x webhookRun) float64 { return float64(x.delivered) })),
 	}
+	r.CPU, r.CPUPaced = m(func(x webhookRun) float64 { return x.cpuFlat }), m(func(x webhookRun) float64 { return x.cpuPaced })
 	r.Ratio, r.P50Ratio = share(r.DeliveriesPS, r.FloorPS), share(r.P50MS, r.FloorP50MS)
 	return r, nil
 }
@@ -125,6 +132,21 @@ func median(runs []webhookRun, of func(webhookRun) float64) float64 {
 	}
 	slices.Sort(list)
 	return list[len(list)/2]
+}
+
+// spend measures the processor time of so many deliveries, in milliseconds each.
+func spend(each *float64, do func() (n int, err error)) error {
+	before, err := ownCPU()
+	if err != nil {
+		return err
+	}
+	n, err := do()
+	if err != nil {
+		return err
+	}
+	after, err := ownCPU()
+	*each = share((after-before)*1000, float64(n))
+	return err
 }
 
 // webhooksOnce measures everything once, the poison last: what waits for a
@@ -155,9 +177,17 @@ func webhooksOnce(ctx context.Context, o WebhookOptions, dir string) (x webhookR
 		func() (err error) { _, err = w.flat(ctx, few, o.Flat/4); return err }, // warm
 		func() (err error) { _, err = w.flat(ctx, many, o.Flat/4); return err },
 		drain,
-		func() (err error) { x.paced, x.delivered, err = w.paced(ctx, few, o); return err },
-		func() (err error) { x.flat, err = w.flat(ctx, few, o.Flat); return err },
-		drain,
+		func() error {
+			return spend(&x.cpuPaced, func() (n int, err error) { x.paced, x.delivered, err = w.paced(ctx, few, o); return x.delivered, err })
+		},
+		func() error {
+			return spend(&x.cpuFlat, func() (n int, err error) {
+				if x.flat, err = w.flat(ctx, few, o.Flat); err != nil {
+					return 0, err
+				}
+				return o.Flat, drain() // what became of them is part of the work
+			})
+		},
 		func() (err error) { x.many, _, err = w.paced(ctx, many, o); return err },
 		func() (err error) { x.flatMany, err = w.flat(ctx, many, o.Flat); return err },
 		drain,

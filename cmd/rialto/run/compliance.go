@@ -19,7 +19,7 @@ import (
 // and the gate that is asked before money moves.
 func (h *Hub) openCompliance(context.Context) (err error) {
 	c := h.cfg.Compliance
-	if c.Off {
+	if c.Disabled {
 		h.log.Warn("compliance is off: no transaction is monitored")
 		return nil
 	}

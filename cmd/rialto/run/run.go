@@ -189,7 +189,7 @@ func (h *Hub) openHub(context.Context) (err error) {
 	})
 	h.cfg.Webhooks.Sandbox = h.cfg.Webhooks.Sandbox || h.cfg.Sandbox
 	h.Webhooks, err = webhooks.New(h.cfg.Webhooks, webhooks.Deps{
-		Store: h.Store, Bus: h.bus, Keys: h.Keys, Holder: h.id, Now: time.Now, Random: rand.Reader, Log: h.log, Metrics: h.registry,
+		Store: h.Store, Bus: h.bus, Follower: h.bus.Follow("webhooks"), Keys: h.Keys, Holder: h.id, Now: time.Now, Random: rand.Reader, Log: h.log, Metrics: h.registry,
 	})
 	if err == nil {
 		h.onClose(func() error {

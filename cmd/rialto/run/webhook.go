@@ -42,7 +42,7 @@ func PutWebhook(ctx context.Context, cfg configs.Config, db *store.DB, merchantI
 	}
 	cfg.Webhooks.Sandbox = cfg.Webhooks.Sandbox || cfg.Sandbox
 	s, err := webhooks.New(cfg.Webhooks, webhooks.Deps{
-		Store: db, Bus: b, Keys: keys, Holder: "merchants-add", Now: time.Now, Random: rand.Reader,
+		Store: db, Bus: b, Follower: b.Follow("webhooks"), Keys: keys, Holder: "merchants-add", Now: time.Now, Random: rand.Reader,
 	})
 	if err != nil {
 		return nil, err

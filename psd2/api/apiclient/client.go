@@ -226,6 +226,10 @@ func (c *Client) do(req *http.Request, out any) error {
 	if res.StatusCode == http.StatusNoContent {
 		return nil
 	}
+	if text, ok := out.(*[]byte); ok { // not JSON
+		*text = body
+		return nil
+	}
 	if err := json.Unmarshal(body, out); err != nil {
 		return fmt.Errorf("apiclient: read answer: %w", err)
 	}

@@ -46,6 +46,7 @@ type Browser struct {
 	bytes      map[network.RequestID]int64 // of what crossed the wire
 	urls       map[network.RequestID]string
 	shots      int
+	axe        string // the script, once Axe has been called
 }
 
 // Open starts a browser that ends with the test.

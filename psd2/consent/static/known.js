@@ -1,6 +1,6 @@
 // A browser's own key beside its cookie, so that a copied cookie is noticed;
-// and, only when the payer has agreed (data-behaviour), how the page was used,
-// in three coarse words. Puts both into the form it is given.
+// and, only while the payer agrees (the box "agree"), how the page is used, in
+// three coarse words. Puts both into the form it is given.
 //   <form data-known="hash of the cookie" data-now="the server's time">
 "use strict";
 
@@ -41,24 +41,32 @@
   };
   proof(form.dataset.known).then((text) => put("device_proof", text)).catch(() => {});
 
-  if (!("behaviour" in form.dataset)) return;
-  const gaps = [];
-  let last = 0;
-  let typed = 0;
-  let pasted = 0;
-  let pointer = "none";
+  const agree = form.elements.namedItem("agree");
+  if (!agree) return;
+  let use = null;
+  // Nothing is noticed before the box is ticked, and what was is forgotten when
+  // the tick is taken away.
+  const begin = () => { use = agree.checked ? { gaps: [], last: 0, typed: 0, pasted: 0, pointer: "none" } : null; };
+  agree.addEventListener("change", begin);
+  begin();
   form.addEventListener("keydown", (event) => {
-    if (last) gaps.push(event.timeStamp - last);
-    last = event.timeStamp;
-    typed += 1;
+    if (!use) return;
+    if (use.last) use.gaps.push(event.timeStamp - use.last);
+    use.last = event.timeStamp;
+    use.typed += 1;
   });
-  form.addEventListener("paste", () => { pasted += 1; });
-  document.addEventListener("pointermove", (event) => { pointer = event.pointerType === "touch" ? "touch" : "moved"; }, { passive: true });
+  form.addEventListener("paste", () => { if (use) use.pasted += 1; });
+  document.addEventListener("pointermove", (event) => {
+    if (use) use.pointer = event.pointerType === "touch" ? "touch" : "moved";
+  }, { passive: true });
   document.addEventListener("pointerdown", (event) => {
-    if (event.pointerType === "touch") pointer = "touch";
-    else if (pointer === "none") pointer = "jumped";
+    if (!use) return;
+    if (event.pointerType === "touch") use.pointer = "touch";
+    else if (use.pointer === "none") use.pointer = "jumped";
   }, { passive: true });
   form.addEventListener("submit", () => {
+    if (!use) return;
+    const { gaps, typed, pasted, pointer } = use;
     const mean = gaps.reduce((sum, gap) => sum + gap, 0) / (gaps.length || 1);
     const spread = Math.sqrt(gaps.reduce((sum, gap) => sum + (gap - mean) ** 2, 0) / (gaps.length || 1));
     put("behaviour", JSON.stringify({
