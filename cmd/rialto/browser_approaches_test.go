@@ -38,7 +38,7 @@ func TestPersonPaysAtEachKindOfBank(t *testing.T) {
 			p.Press(browser.Named("pay"), "#user")
 			p.Type("#user", c.User)
 			p.Type("#password", c.Password)
-			p.Press(`button[value="login"]`, `button[value="login"], #code`) // to the order's own page
+			p.Press(`button[value="login"]`, `form[action$="/login"]`) // to the order's own page
 			atBank(p, c)
 		}},
 		{"lindenbank", "bert", "Bert Muster", func(p *browser.Browser, c psu.Credentials) { // he confirms by OAuth
@@ -46,9 +46,6 @@ func TestPersonPaysAtEachKindOfBank(t *testing.T) {
 			atBank(p, c)
 		}},
 		{"foerdebank", "anna", "Anna Beispiel", func(p *browser.Browser, c psu.Credentials) { // his account is in the order
-			p.Type("#iban", "DE00")
-			p.Press(browser.Named("pay"), "#iban-error")
-			p.Shot("foerdebank-iban")
 			p.Type("#iban", c.Accounts[0].IBAN)
 			p.Press(browser.Named("pay"), "#user")
 			atBank(p, c)

@@ -49,7 +49,7 @@ var mayImport = map[string]string{
 	"webhooks":                       "psd2 psd2/store psd2/jose psd2/bus webhooks/verify psd2/edge",
 	"webhooks/verify":                "",
 	"compliance":                     "psd2 psd2/store psd2/jose compliance/goaml",
-	"compliance/console":             "psd2 psd2/edge psd2/page compliance compliance/goaml",
+	"compliance/console":             "psd2 psd2/edge psd2/page compliance compliance/goaml compliance/rulebook compliance/rules",
 	"compliance/goaml":               "psd2",
 	"compliance/names":               "",
 	"compliance/rules":               "psd2 compliance/names",

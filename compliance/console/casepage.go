@@ -2,6 +2,8 @@ package console
 
 import (
 	"encoding/json"
+	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -172,30 +174,46 @@ func (v *visit) explain(h compliance.Hit) string {
 }
 
 // numbers lists a hit's inputs: amounts as money, texts of people masked.
-func (v *visit) numbers(inputs json.RawMessage) []fact {
+func (v *visit) numbers(inputs json.RawMessage) (list []fact) {
 	var m map[string]any
 	decoder := json.NewDecoder(strings.NewReader(string(inputs)))
 	decoder.UseNumber()
 	if decoder.Decode(&m) != nil {
 		return nil
 	}
-	names := make([]string, 0, len(m))
-	for name := range m {
-		names = append(names, name)
+	condition := ""
+	if inner, ok := m["inputs"].(map[string]any); ok { // a rule's hit: what it saw, the expression, and what else it rests on
+		condition, _ = m["when"].(string)
+		if e, ok := m["evidence"]; ok {
+			inner["evidence"] = e
+		}
+		m = inner
 	}
-	slices.Sort(names)
-	var list []fact
-	for _, name := range names[:min(len(names), 40)] {
+	for _, name := range slices.Sorted(maps.Keys(m))[:min(len(m), 40)] {
 		list = append(list, fact{Term: v.sayOr("input."+name, strings.ReplaceAll(strings.TrimSuffix(name, "_minor"), "_", " ")), Text: v.input(name, m[name])})
 	}
+	if condition != "" {
+		list = append(list, fact{Term: v.say("input.when"), Code: strings.Join(strings.Fields(condition), " "), Kind: "wide"})
+	}
 	return list
+}
+
+// isMoney tells amounts of cents by their names: the hub's own, and those of
+// sums that rules take.
+func isMoney(name string) bool {
+	return strings.HasSuffix(name, "_minor") || name == "amount" || strings.HasPrefix(name, "max_") || strings.HasPrefix(name, "sum_") || strings.HasSuffix(name, "_sum") ||
+		strings.Contains(name, "_sum_") || strings.Contains(name, "_max_")
 }
 
 func (v *visit) input(name string, value any) string {
 	switch x := value.(type) {
 	case json.Number:
-		if n, err := x.Int64(); err == nil && strings.HasSuffix(name, "_minor") {
+		n, err := x.Int64()
+		if err == nil && isMoney(name) {
 			return page.Money(v.lang, psd2.Euro(n))
+		}
+		if f, ferr := x.Float64(); err != nil && ferr == nil {
+			return strconv.FormatFloat(math.Round(f*1000)/1000, 'f', -1, 64)
 		}
 		return x.String()
 	case bool:
@@ -215,8 +233,18 @@ func (v *visit) input(name string, value any) string {
 		return "–"
 	case []any:
 		return v.say("input.list", "n", len(x))
+	case map[string]any: // which rules had fired before
+		var yes []string
+		for _, k := range slices.Sorted(maps.Keys(x)) {
+			if x[k] == true && isWord(strings.ToLower(k)) {
+				yes = append(yes, k)
+			}
+		}
+		if len(yes) > 0 {
+			return strings.Join(yes, ", ")
+		}
 	}
-	return "…"
+	return "–"
 }
 
 // isWord reports a short code of a program rather than a person's text.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/rialto-hub/rialto/compliance"
 	"github.com/rialto-hub/rialto/compliance/goaml"
+	"github.com/rialto-hub/rialto/compliance/rulebook"
 	"github.com/rialto-hub/rialto/psd2/edge"
 	"github.com/rialto-hub/rialto/psd2/page"
 )
@@ -67,7 +68,8 @@ type Deps struct {
 	Facts    Facts // nil: Desk
 	Payouts  compliance.Payouts
 	Rules    Rules
-	Goaml    goaml.Profile // for new reports
+	Book     *rulebook.Book // how rules change; nil: there are no pages for it
+	Goaml    goaml.Profile  // for new reports
 	Merchant func(ctx context.Context, id string) string
 	Edge     *edge.Edge
 	Provider page.Provider // the zero value is the test environment
@@ -146,6 +148,11 @@ func (r *Room) routes() http.Handler {
 	post("/proposals/:id", (*visit).decideMany)
 	get("/alerts/:id", (*visit).alert)
 	get("/rules", (*visit).rules)
+	get("/rules/changes", (*visit).changes)
+	post("/rules/changes", (*visit).draft)
+	get("/rules/changes/:id", (*visit).change)
+	post("/rules/changes/:id", (*visit).changeDo)
+	post("/rules/changes/:id/backtest", (*visit).backtest)
 	get("/screening", (*visit).screening)
 	get("/runs", (*visit).runs)
 	get("/holds", (*visit).holds)
@@ -154,6 +161,7 @@ func (r *Room) routes() http.Handler {
 	post("/audit/export", (*visit).exportAudit)
 	get("/keeping", (*visit).keeping)
 	post("/keeping", (*visit).keep)
+	get("/persons/:id/data", (*visit).personData)
 	post("/search", (*visit).search)
 	return e
 }

@@ -15,6 +15,12 @@
 //	POST /cases/{id}/report/file the exported XML
 //	POST /proposals/{id}         decides a closing of many
 //	GET  /alerts/{id}            every hit with its inputs
+//	GET  /rules/changes          sets of rules, and a form for a new draft
+//	POST /rules/changes          drafts one
+//	GET  /rules/changes/{id}     what it changes, what it said in shadow
+//	POST /rules/changes/{id}     do=shadow, publish (a second person), withdraw
+//	POST /rules/changes/{id}/backtest  both sets over stored history, drawn
+//	GET  /persons/{id}/data      what the person himself may get, as a file
 //	GET  /rules /screening /runs /holds /audit /keeping
 //	POST /holds/{id} /audit/export /keeping /search /logout
 //	GET  /static/…               assets
@@ -27,6 +33,6 @@
 // Whose request it is, Login says; the console adds that a session must have
 // begun with a verified passkey, and when it is over.
 //
-// Neighbours: compliance does all the work, psd2/page gives the look, psd2/edge
+// Neighbours: compliance does all the work, compliance/rulebook changes rules, psd2/page gives the look, psd2/edge
 // the plumbing.
 package console

@@ -2,6 +2,7 @@ package console
 
 import (
 	"encoding/json"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -18,6 +19,10 @@ func (v *visit) rules() error {
 	if err != nil {
 		return err
 	}
+	advice, err := v.Desk.Advise(v.ctx(), v.officer, v.Now().Add(-period))
+	if err != nil {
+		return err
+	}
 	type ruleRow struct {
 		ID, Title, Version       string
 		Alerts, Open, FP, NS, SR int64
@@ -26,6 +31,8 @@ func (v *visit) rules() error {
 		Decided                  bool
 		Samples                  string
 		Advice                   string
+		Line                     string // a suggested limit, in words
+		Limit, Value             string // and for a form
 		Last                     instant
 	}
 	var rows []ruleRow
@@ -44,9 +51,24 @@ func (v *visit) rules() error {
 				r.Advice = v.say("rules.too_narrow")
 			}
 		}
+		if a, ok := advice[s.Rule]; ok {
+			r.Line, r.Limit, r.Value = v.adviceText(a), a.Limit, number(a.Value)
+		}
 		rows = append(rows, r)
 	}
-	return v.show("rules", page.Page{Name: "rules", Title: v.say("nav.rules"), Self: v.Request().URL, Data: struct{ Rows []ruleRow }{rows}})
+	return v.show("rules", page.Page{Name: "rules", Title: v.say("nav.rules"), Self: v.Request().URL, Data: struct {
+		Rows    []ruleRow
+		Changes bool
+	}{rows, v.Book != nil}})
+}
+
+// adviceText says what a suggested limit would have meant.
+func (v *visit) adviceText(a compliance.Advice) string {
+	line := a.Limit + " = " + number(a.Value)
+	if a.Catches > 0 {
+		return v.say("rules.catches", "line", line, "n", a.Catches, "of", a.Missed)
+	}
+	return v.say("rules.drops", "line", line, "n", a.Drops, "of", a.FalsePositives, "worth", a.Worth)
 }
 
 // screening is GET /screening: open hits, and what is cleared.
@@ -256,11 +278,29 @@ func (v *visit) keeping() error {
 	if !v.officer.Has(compliance.Admin, compliance.MLRO) {
 		return psd2.NotFound("page")
 	}
-	return v.show("keeping", page.Page{Name: "keeping", Title: v.say("nav.keeping"), Self: v.Request().URL,
-		Data: struct {
-			Admin, MLRO bool
-			Done        string
-		}{v.officer.Has(compliance.Admin), v.officer.Has(compliance.MLRO), v.sayOr("keeping.done."+v.QueryParam("done"), "")}})
+	holds, err := v.Desk.LegalHolds(v.ctx(), v.officer, listed)
+	if err != nil {
+		return err
+	}
+	type heldRow struct {
+		Subject, Reason, By string
+		Since               instant
+		Person              bool
+	}
+	data := struct {
+		Admin, MLRO bool
+		Done        string
+		Held        []heldRow
+	}{Admin: v.officer.Has(compliance.Admin), MLRO: v.officer.Has(compliance.MLRO), Done: v.sayOr("keeping.done."+v.QueryParam("done"), "")}
+	names := v.names()
+	for _, h := range holds {
+		by := names[h.SetBy]
+		if by == "" {
+			by = h.SetBy
+		}
+		data.Held = append(data.Held, heldRow{h.Subject, h.Reason, by, v.at(h.Set()), strings.HasPrefix(h.Subject, "psn_")})
+	}
+	return v.show("keeping", page.Page{Name: "keeping", Title: v.say("nav.keeping"), Self: v.Request().URL, Data: data})
 }
 
 // keep is POST /keeping.
@@ -283,6 +323,8 @@ func (v *visit) keep() error {
 		err = v.Desk.Erase(v.ctx(), v.officer, subject, reason)
 	case "dossier":
 		return v.dossier(subject)
+	case "export":
+		return v.away("/persons/" + url.PathEscape(subject) + "/data")
 	default:
 		return psd2.Invalid("do", "action_unknown", "there is no such action")
 	}

@@ -11,8 +11,14 @@
 //	  - The gate only reads. It judges by all rules every time, so its time says nothing; what compliance decides leaves the house as
 //	    payment_not_possible, except limit_exceeded, own_account_required and kyc_required, which are the player's to know. When the state
 //	    cannot be read, money out is held and money in is refused, or let through where the operator says so.
+//	  - Which rules judge is asked of the rulebook before every judgement, so that a publication counts at once in every process. A set in
+//	    shadow judges as well: its verdicts are recorded, and nothing else. A set that is not what was signed is refused, and the last stays.
+//	  - The model of compliance/score looks at what the rules look at; its score and what moved it stand with the alert, its drift in the
+//	    metrics. It decides nothing.
+//	  - What is five years old goes (keep.go), unless a legal hold or an open case keeps it; erasure takes at once what the law does not keep.
 //	  - Nothing kept here names anybody: keys are keyed hashes, and what is personal stays sealed with the payment.
 //
-// Tables: monitor_* of migration 0006. Neighbours: compliance (the desk that takes alerts), psd2/store (journal, payments), psd2/hub
-// (which asks the gate through an interface of its own).
+// Tables: monitor_* of migrations 0006 and 0010. Neighbours: compliance (the desk that takes alerts), compliance/rulebook (what is in
+// force), compliance/screening (results of screening), psd2/store (journal, payments), psd2/hub (which asks the gate through an interface
+// of its own).
 package monitor

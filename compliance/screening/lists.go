@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
@@ -59,6 +60,7 @@ type directory struct {
 	name, path string
 	threshold  float64
 	print      string // names, sizes and times of the files when it was read
+	last       string // the same at the last look
 	book       *book
 }
 
@@ -92,7 +94,7 @@ func (s *shelf) refresh(now time.Time) error {
 	for i := range s.dirs {
 		d := &s.dirs[i]
 		if err := d.refresh(); err != nil {
-			s.err = fmt.Errorf("%s lists: %w", d.name, err)
+			s.err = errors.Join(s.err, fmt.Errorf("%s lists: %w", d.name, err))
 		}
 		if d.book == nil {
 			return s.err
@@ -105,14 +107,24 @@ func (s *shelf) refresh(now time.Time) error {
 	return s.err
 }
 
+// refresh reads a directory that has changed, once it has been at rest from one
+// look to the next: half a list that is still being copied must not be taken
+// for one that has become shorter.
 func (d *directory) refresh() error {
 	print, err := footprint(d.path)
 	if err != nil || d.book != nil && print == d.print {
 		return err
 	}
+	resting := print == d.last || d.book == nil
+	if d.last = print; !resting {
+		return nil
+	}
 	list, err := names.LoadDir(d.path)
 	if err != nil {
 		return err
+	}
+	if after, err := footprint(d.path); err != nil || after != print {
+		return err // it changed meanwhile: next time
 	}
 	d.print = print
 	if d.book != nil && d.book.hash == list.Hash {

@@ -88,6 +88,16 @@ func (w *world) list(rows ...string) {
 	must(w.t, os.WriteFile(filepath.Join(w.dir, "own.csv"), []byte(text), 0o600))
 }
 
+// relist writes the list anew and lets the service see that it rests.
+func (w *world) relist(s *screening.Service, rows ...string) {
+	w.t.Helper()
+	w.list(rows...)
+	w.clock.Add(2 * time.Minute)
+	must(w.t, w.rest(s))
+	w.clock.Add(2 * time.Minute)
+	must(w.t, w.rest(s))
+}
+
 // service starts one more life.
 func (w *world) service(desk screening.Desk) *screening.Service {
 	w.t.Helper()
@@ -174,6 +184,21 @@ func (w *world) gauge(name string) float64 {
 	}
 	w.t.Fatalf("there is no metric %s", name)
 	return 0
+}
+
+// counter sums a counter over its labels.
+func (w *world) counter(name string) (sum float64) {
+	w.t.Helper()
+	families, err := w.metrics.Gather()
+	must(w.t, err)
+	for _, f := range families {
+		if f.GetName() == name {
+			for _, m := range f.GetMetric() {
+				sum += m.GetCounter().GetValue()
+			}
+		}
+	}
+	return sum
 }
 
 // theCase is the only case there is, and the inputs of its newest hit.

@@ -126,7 +126,8 @@ func (v *visit) authorise() error {
 	psu, entered := v.psu(), wants{PSUID: strings.TrimSpace(form.Get("psu_id")), Account: form.Get("iban")}
 	psu.ID = entered.PSUID
 	if entered.Account != "" {
-		if psu.Account, err = psd2.ParseIBAN(entered.Account); err != nil {
+		typed := strings.ToUpper(strings.Join(strings.Fields(entered.Account), "")) // as people write it
+		if psu.Account, err = psd2.ParseIBAN(typed); err != nil {
 			return v.consent(bankID, "", http.StatusBadRequest, entered, "iban")
 		}
 	}

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/net/html"
+
 	"github.com/rialto-hub/rialto/banks"
 	"github.com/rialto-hub/rialto/psd2"
 	chromium "github.com/rialto-hub/rialto/psd2/testkit/browser"
@@ -137,6 +139,28 @@ func TestWhoPaysIsAskedBeforeTheOrderWhereTheBankWantsIt(t *testing.T) {
 	fields.Set("psu_id", "paula")
 	b.do(http.MethodPost, action, fields).location()
 	if o := w.sandbank.placed(); len(o) != 1 || o[0].PSU.ID != "paula" {
+		t.Fatalf("%+v", o)
+	}
+}
+
+func TestWrongAccountIsSaidBesideItsField(t *testing.T) {
+	w := newWorld(t)
+	w.sandbank.debtor = true
+	b := w.browser()
+	_, path := w.start()
+	page := b.toConfirm(path)
+	for _, wrong := range []string{"", "DE00", "DE89370400440532013001"} {
+		action, fields := page.form("pay")
+		fields.Set("iban", wrong)
+		again := b.do(http.MethodPost, action, fields).want(http.StatusBadRequest)
+		if first(again.doc, func(n *html.Node) bool { return attr(n, "id") == "iban-error" }) == nil || len(w.sandbank.placed()) != 0 {
+			t.Fatalf("%q: %s", wrong, again.main())
+		}
+	}
+	action, fields := page.form("pay")
+	fields.Set("iban", "de89 3704 0044 0532 0130 00")
+	b.do(http.MethodPost, action, fields).location()
+	if o := w.sandbank.placed(); len(o) != 1 || o[0].Debtor != "DE89370400440532013000" {
 		t.Fatalf("%+v", o)
 	}
 }

@@ -45,10 +45,11 @@ type bank struct {
 	next     []banks.Initiation  // its replies to the payer's answers
 	heard    []psd2.PromptAnswer // what it was told
 	wants    psd2.PromptKind     // before an order
+	debtor   bool                // wants the paying account in it
 }
 
 func (b *bank) Info() banks.Info {
-	return banks.Info{ID: b.id, Approaches: []banks.Approach{banks.Redirect}, RedirectOrigins: []string{b.site.URL}, First: b.wants}
+	return banks.Info{ID: b.id, Approaches: []banks.Approach{banks.Redirect}, RedirectOrigins: []string{b.site.URL}, First: b.wants, DebtorMandatory: b.debtor}
 }
 
 func (b *bank) Answer(_ context.Context, _ banks.Ref, a psd2.PromptAnswer) (banks.Initiation, error) {

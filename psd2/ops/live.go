@@ -1,6 +1,7 @@
 package ops
 
 import (
+	"cmp"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -20,40 +21,55 @@ const (
 // streams counts the open ones.
 type streams struct{ open atomic.Int64 }
 
-// live is GET /payments/{id}/live: event "version" with the payment's version,
-// now and at every change. It ends with the session, which it does not
+// version is that of a payment or transfer.
+func (v *visit) version(id string) (int64, error) {
+	if psd2.IsID(psd2.PrefixPayment, id) {
+		p, err := v.Hub.Payment(v.ctx(), id)
+		if err != nil {
+			return 0, err
+		}
+		return p.Version, nil
+	}
+	t, err := v.Hub.AnyTransfer(v.ctx(), id)
+	if err != nil {
+		return 0, err
+	}
+	return t.Version, nil
+}
+
+// live is GET /payments/{id}/live and /transfers/{id}/live: event "version" with
+// the object's version, now and at every change. It ends with the session, which it does not
 // prolong: an open page is not a present operator.
 func (v *visit) live() error {
-	secret := sessionOf(v.Request())
-	if secret == "" || !v.sessions.valid(secret, false) {
-		return echo.ErrForbidden
+	if admitted, _, err := v.admit(false); err != nil || !admitted {
+		return cmp.Or(err, error(echo.ErrForbidden))
 	}
-	p, err := v.Hub.Payment(v.ctx(), v.Param("id"))
-	if err != nil {
+	id := v.Param("id")
+	if _, err := v.version(id); err != nil {
 		return err
 	}
-	edge.Annotate(v.ctx(), "payment_id", p.ID)
+	edge.Annotate(v.ctx(), "object_id", id)
 	defer v.streams.open.Add(-1)
 	if v.streams.open.Add(1) > streamsMax {
 		return &psd2.Error{Code: psd2.CodeRateLimited, Reason: "too_many_streams", Message: "too many open pages", RetryAfter: time.Minute}
 	}
 	stream := edge.Stream{Pause: streamPause, Closed: v.closed}
 	if v.Bus != nil {
-		changed, stop := v.Bus.Watch(p.ID)
+		changed, stop := v.Bus.Watch(id)
 		defer stop()
 		stream.Changed = changed
 	}
 	var shown int64
 	stream.Serve(v.Response(), v.Request(), func() (events string, more bool) {
-		if !v.sessions.valid(secret, false) {
+		if admitted, _, err := v.admit(false); err != nil || !admitted {
 			return "", false
 		}
-		p, err := v.Hub.Payment(v.ctx(), p.ID)
+		version, err := v.version(id)
 		if err != nil {
 			return "", false // the browser opens the stream again and learns why
 		}
-		if p.Version != shown {
-			events, shown = fmt.Sprintf("event: version\ndata: %d\n\n", p.Version), p.Version
+		if version != shown {
+			events, shown = fmt.Sprintf("event: version\ndata: %d\n\n", version), version
 		}
 		return events, true
 	})

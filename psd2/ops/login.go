@@ -79,6 +79,13 @@ func (v *visit) showLogin(status int, l loginPage) error {
 // toLogin sends a visitor without session to the login page, which leads back
 // to the page he wanted when that is one of ours.
 func (v *visit) toLogin() error {
+	if v.Staff != nil {
+		next := "/payments"
+		if v.Request().Method != http.MethodPost {
+			next = safeNext(v.Request().URL.Path)
+		}
+		return v.away(v.Staff.LoginURL(next))
+	}
 	target := "/login"
 	if next := safeNext(v.Request().URL.Path); v.Request().Method != http.MethodPost && next != "/payments" {
 		target += "?" + url.Values{"next": {next}}.Encode()
@@ -90,7 +97,10 @@ func (v *visit) toLogin() error {
 // up: no other host, no other page.
 func safeNext(path string) string {
 	id, isPayment := strings.CutPrefix(path, "/payments/")
-	if path == "/banks" || isPayment && psd2.IsID(psd2.PrefixPayment, id) {
+	transfer, isTransfer := strings.CutPrefix(path, "/transfers/")
+	switch {
+	case path == "/banks", path == "/transfers", path == "/unknown", isPayment && psd2.IsID(psd2.PrefixPayment, id),
+		isTransfer && (psd2.IsID(psd2.PrefixRefund, transfer) || psd2.IsID(psd2.PrefixPayout, transfer)):
 		return path
 	}
 	return "/payments"

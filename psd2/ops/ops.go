@@ -32,7 +32,9 @@ type Deps struct {
 	// Deliveries knows what webhooks were sent. Nil: the story says that none
 	// are known.
 	Deliveries Deliveries
-	// Token opens a session; at least 16 characters.
+	// Staff signs people in. Nil: nobody has a name here.
+	Staff Staff
+	// Token opens a session for reading; at least 16 characters.
 	Token    string
 	Provider page.Provider // the zero value is the test environment
 	Now      func() time.Time
@@ -152,6 +154,13 @@ func (r *Room) routes() http.Handler {
 	e.Match(read, "/payments/:id/live", r.open((*visit).live)) // checks the session without prolonging it
 	e.POST("/search", r.signedIn((*visit).search))
 	e.Match(read, "/search", r.signedIn((*visit).home))
+	e.Match(read, "/transfers", r.signedIn((*visit).transfers))
+	e.Match(read, "/transfers/:id", r.signedIn((*visit).transfer))
+	e.Match(read, "/transfers/:id/live", r.open((*visit).live))
+	e.Match(read, "/unknown", r.signedIn((*visit).queue))
+	e.POST("/decisions", r.signedIn((*visit).propose))
+	e.POST("/decisions/:id/approve", r.signedIn((*visit).approve))
+	e.POST("/decisions/:id/return", r.signedIn((*visit).giveBack))
 	e.Match(read, "/banks", r.signedIn((*visit).banks))
 	return e
 }

@@ -33,8 +33,9 @@ type listPage struct {
 	Zone   string
 	Tabs   []tab
 	Rows   []row
-	Full   bool   // there may be more than are shown
-	Search string // what was searched for, in words that repeat nothing personal
+	Out    []transferRow // refunds and payouts that a search found
+	Full   bool          // there may be more than are shown
+	Search string        // what was searched for, in words that repeat nothing personal
 	Notice string
 	Empty  string
 	Next   string // what to do when nothing was found
@@ -112,12 +113,19 @@ func (v *visit) search() error {
 	if err != nil {
 		return err
 	}
-	edge.Annotate(v.ctx(), "found", len(list))
-	if len(list) == 1 {
-		return v.story(list[0])
+	out, err := v.Store.FindTransfers(v.ctx(), term)
+	if err != nil {
+		return err
 	}
-	l := listPage{Search: said, Rows: v.rows(list), Full: len(list) == 50}
-	if len(list) == 0 {
+	edge.Annotate(v.ctx(), "found", len(list)+len(out))
+	switch {
+	case len(list) == 1 && len(out) == 0:
+		return v.story(list[0])
+	case len(list) == 0 && len(out) == 1:
+		return v.transferStory(out[0])
+	}
+	l := listPage{Search: said, Rows: v.rows(list), Out: v.transferRows(out), Full: len(list) == 50 || len(out) == 50}
+	if len(list)+len(out) == 0 {
 		l.Empty, l.Next = v.say("search.none", "what", said), v.say("search.none_next")
 		if kind == "iban_wrong" {
 			l.Next = v.say("search.iban_wrong_next")
@@ -140,7 +148,7 @@ func tidy(q string) string {
 		}
 		return r
 	}, q), unicode.IsSpace), " ")
-	if l := strings.ToLower(q); psd2.IsID(psd2.PrefixPayment, l) || psd2.IsID(psd2.PrefixAttempt, l) {
+	if l := strings.ToLower(q); isOurID(l) {
 		return l
 	}
 	return q
@@ -155,7 +163,7 @@ func (v *visit) describe(term string) (kind, said string) {
 		kind = "empty"
 	case len(term) > maxTerm:
 		kind = "too_long"
-	case psd2.IsID(psd2.PrefixPayment, term), psd2.IsID(psd2.PrefixAttempt, term), isOurEndToEndID(term):
+	case isOurID(term), isOurEndToEndID(term):
 		return "id", term
 	case err == nil:
 		return "iban", v.say("search.kind.iban", "iban", iban.Masked())
@@ -165,6 +173,11 @@ func (v *visit) describe(term string) (kind, said string) {
 		return "reference", v.say("search.kind.reference")
 	}
 	return kind, ""
+}
+
+// isOurID reports whether s is the id of something that can be looked up.
+func isOurID(s string) bool {
+	return slices.ContainsFunc([]string{psd2.PrefixPayment, psd2.PrefixAttempt, psd2.PrefixRefund, psd2.PrefixPayout}, func(prefix string) bool { return psd2.IsID(prefix, s) })
 }
 
 // isOurEndToEndID reports whether s has the form of psd2.NewEndToEndID.

@@ -25,6 +25,9 @@ type storyPage struct {
 	Attempts   []attemptView
 	Saw        []entry
 	Journal    []entry
+	Decision   *decisionView
+	MoneyBack  []transferRow // refunds
+	Entries    []entryRow    // of statements
 	Deliveries []deliveryView
 	Unread     bool // deliveries could not be read
 	Live       string
@@ -84,16 +87,35 @@ func (v *visit) story(p *psd2.Payment) error {
 	case p.PayerCheck == psd2.PayerMismatched:
 		s.Notice = v.say("story.mismatched")
 	}
-	if v.Room.Deliveries != nil {
-		list, err := v.Room.Deliveries.Deliveries(v.ctx(), p.ID)
-		if err != nil {
-			edge.Annotate(v.ctx(), "error", err.Error()) // the rest of the story is still true
-			s.Unread = true
-		}
-		s.Deliveries = v.deliveries(list)
+	var words []*psd2.OperatorDecision
+	for i := range p.Attempts {
+		words = append(words, p.Attempts[i].Decision)
 	}
-	return v.console("payments", page.Page{Name: "story", Title: v.say("story.title", "id", p.ID),
+	if s.Decision, err = v.decision(p.ID, words); err != nil {
+		return err
+	}
+	if s.MoneyBack, err = v.moneyBack(p); err != nil {
+		return err
+	}
+	if s.Entries, err = v.entries(p.ID); err != nil {
+		return err
+	}
+	s.Deliveries, s.Unread = v.sent(p.ID)
+	return v.console("payments", page.Page{Name: "story", Title: v.say("story.title", "id", p.ID), Status: v.typed.Status,
 		Self: &url.URL{Path: "/payments/" + p.ID}, Data: s})
+}
+
+// sent are the webhooks about an object; unread says that they could not be
+// read, and then the rest of the story is still true.
+func (v *visit) sent(objectID string) (list []deliveryView, unread bool) {
+	if v.Room.Deliveries == nil {
+		return nil, false
+	}
+	found, err := v.Room.Deliveries.Deliveries(v.ctx(), objectID)
+	if err != nil {
+		edge.Annotate(v.ctx(), "error", err.Error())
+	}
+	return v.deliveries(found), err != nil
 }
 
 func odd(p *psd2.Payment) bool {
@@ -127,6 +149,12 @@ func (v *visit) facts(p *psd2.Payment) []fact {
 		if moment.at != nil {
 			list = append(list, fact{Key: moment.key, At: v.maybe(moment.at)})
 		}
+	}
+	if p.RecallRequestedAt != nil {
+		list = append(list, fact{Key: "fact.recalled", Code: p.RecallCode, At: v.maybe(p.RecallRequestedAt), Kind: "look"})
+	}
+	if p.ReturnedAt != nil {
+		list = append(list, fact{Key: "fact.sent_back", Code: p.ReturnCode, At: v.maybe(p.ReturnedAt), Kind: "look"})
 	}
 	if p.CancelledBy != "" {
 		list = append(list, fact{Key: "fact.cancel_asked", Text: v.reason(p.CancelledBy), Code: string(p.CancelledBy)})

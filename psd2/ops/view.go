@@ -27,6 +27,7 @@ type fact struct {
 	Code string // set in fixed width, after Text
 	At   *instant
 	Kind string // as of a badge, for what wants attention
+	Href string // where Code leads; "" nowhere
 }
 
 // entry is one line of a timeline.

@@ -19,7 +19,9 @@ const maxForm = 4 << 10
 type visit struct {
 	*Room
 	echo.Context
-	lang page.Lang
+	lang   page.Lang
+	person Person // who is signed in; nobody with the token
+	typed  typed  // what was posted and not accepted
 }
 
 // open serves whoever comes.
@@ -32,7 +34,12 @@ func (r *Room) open(h func(*visit) error) echo.HandlerFunc {
 // signedIn serves operators and sends everybody else to the login page.
 func (r *Room) signedIn(h func(*visit) error) echo.HandlerFunc {
 	return r.open(func(v *visit) error {
-		if secret := sessionOf(v.Request()); secret == "" || !v.sessions.valid(secret, true) {
+		switch admitted, forbidden, err := v.admit(true); {
+		case err != nil:
+			return err
+		case forbidden:
+			return echo.ErrForbidden
+		case !admitted:
 			return v.toLogin()
 		}
 		return h(v)
@@ -67,11 +74,28 @@ func (v *visit) show(p page.Page) error {
 // navigation it belongs to.
 func (v *visit) console(place string, p page.Page) error {
 	p.Layout = "dense"
+	p.Data = framed{Bar: v.bar(), Page: p.Data}
 	p.Scripts = append(p.Scripts, "ops.js")
-	for _, s := range []string{"payments", "banks"} {
+	for _, s := range []string{"payments", "transfers", "unknown", "banks"} {
 		p.Nav = append(p.Nav, page.Link{Text: v.say("nav." + s), Href: "/" + s, Current: s == place})
 	}
 	return v.show(p)
+}
+
+// framed is a page's data and what stands above it.
+type framed struct {
+	Bar  bar
+	Page any
+}
+
+// bar is who is signed in, and where he signs out.
+type bar struct{ Who, Logout string }
+
+func (v *visit) bar() bar {
+	if v.person.ID != "" {
+		return bar{v.person.Name, v.Staff.LogoutURL()}
+	}
+	return bar{Logout: "/logout"}
 }
 
 // found notes in the log whose story is shown.

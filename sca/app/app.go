@@ -83,7 +83,7 @@ func New(d Deps) (*Room, error) {
 		return nil, err
 	}
 	r := &Room{Deps: d, pages: pages, addresses: edge.NewLimiter(d.Now, perAddress, burst), closed: make(chan struct{}), stop: func() {}}
-	for _, name := range []string{"sca.css", "passkey.js", "device.js", "receipt.js"} {
+	for _, name := range []string{"sca.css", "passkey.js", "device.js", "receipt.js", "limit.js"} {
 		path, err := pages.AssetURL(name)
 		if err != nil {
 			return nil, err
@@ -178,6 +178,7 @@ func (r *Room) payerRoutes(get, post func(string, func(*visit) error)) {
 	post("/sca/pay/:payment/:id/push", asked((*visit).payPush))
 	post("/sca/pay/:payment/:id/phone", asked((*visit).payPhone))
 	post("/sca/pay/:payment/:id/back", asked((*visit).payBack))
+	post("/sca/pay/:payment/:id/more", asked((*visit).payMore))
 	post("/sca/pay/:payment/:id/cancel", asked((*visit).payCancel))
 	get("/sca/phone/:token", (*visit).link)
 	post("/sca/phone/:token", (*visit).takeOver)

@@ -8,7 +8,7 @@
 //	GET  /sca/factors                       one's factors; POST …/rename, …/revoke, …/out
 //	GET  /sca/verify                        prove yourself before a change; POST code, passkey
 //	POST /sca/passkey, /sca/totp, /sca/recovery, /sca/pair   add one; …/confirm
-//	GET  /sca/pay/{payment}/{challenge}     confirm a payment; POST …/code, …/passkey, …/push, …/phone, …/back, …/cancel; …/live
+//	GET  /sca/pay/{payment}/{challenge}     confirm a payment; POST …/code, …/passkey, …/push, …/phone, …/back, …/more, …/cancel; …/live
 //	GET/POST /sca/phone/{token}             go on with the phone
 //	GET  /sca/device                        the push app; /sca/device/… its interface, manifest and worker
 //	GET  /sca/receipt                       checks a receipt in the browser; /sca/receipt/keys

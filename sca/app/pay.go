@@ -60,13 +60,20 @@ type payPage struct {
 	Phone     bool // this is the phone
 	Options   string
 	Left      int // minutes
+	Seconds   int // the same
 	State     string
 	Wrong     string
 	Notice    string
 }
 
 // pay is GET /sca/pay/{payment}/{challenge}.
-func (v *visit) pay() error { return v.showPay(http.StatusOK, "", "") }
+func (v *visit) pay() error {
+	notice := ""
+	if v.QueryParam("more") != "" {
+		notice = v.say("pay.extended")
+	}
+	return v.showPay(http.StatusOK, "", notice)
+}
 
 func (v *visit) showPay(status int, wrong, notice string) error {
 	c := v.challenge
@@ -76,11 +83,12 @@ func (v *visit) showPay(status int, wrong, notice string) error {
 	p := payPage{Challenge: c, Lines: c.Display.Lines(), Here: v.here(""), Can: map[string]bool{}, Phone: v.onPhone(),
 		Options: string(c.Options), State: fingerprint(c), Wrong: wrong, Notice: notice}
 	p.Watching = c.HandedOn && !p.Phone
-	p.Left = max(1, int((c.ExpiresAt.Sub(v.Now())+30*time.Second)/time.Minute))
+	left := c.ExpiresAt.Sub(v.Now())
+	p.Seconds, p.Left = int(left/time.Second), max(1, int((left+30*time.Second)/time.Minute))
 	for _, m := range c.Methods {
 		p.Can[string(m)] = true
 	}
-	out := page.Page{Name: "pay", Status: status, Title: v.say("pay.title"), Self: &url.URL{Path: v.here("")}, Scripts: []string{"passkey.js", "live.js"}, Data: p}
+	out := page.Page{Name: "pay", Status: status, Title: v.say("pay.title"), Self: &url.URL{Path: v.here("")}, Scripts: []string{"passkey.js", "live.js", "limit.js"}, Data: p}
 	if c.PushSent || p.Watching {
 		out.Refresh = 5 * time.Second
 	}
@@ -192,6 +200,18 @@ func (v *visit) payBack() error {
 		return err
 	}
 	return v.after(v.SCA.TakeBack(v.ctx(), v.challenge.ID, v.browser))
+}
+
+// payMore is POST …/more: time to go on, in a new challenge.
+func (v *visit) payMore() error {
+	if _, err := v.form(); err != nil {
+		return err
+	}
+	c, err := v.SCA.Renew(v.ctx(), v.challenge.ID, v.browser)
+	if err != nil {
+		return v.after(err)
+	}
+	return v.away("/sca/pay/" + c.PaymentID + "/" + c.ID + "?more=1")
 }
 
 func (v *visit) payCancel() error {

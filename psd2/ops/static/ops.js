@@ -39,7 +39,8 @@
     j: () => step(1),
     k: () => step(-1),
     n: go("/payments"),
-    u: go("/payments?state=outcome_unknown"),
+    u: go("/unknown"),
+    t: go("/transfers"),
     b: go("/banks"),
   };
   document.addEventListener("keydown", (event) => {
@@ -65,4 +66,24 @@
     }
   });
   window.addEventListener("pagehide", () => source.close());
+})();
+
+(() => {
+  // Ages grow while they are looked at.
+  const ages = document.querySelectorAll("[data-since]");
+  if (ages.length === 0) return;
+  const loaded = Date.now();
+  const write = (seconds) => {
+    const [s, m, h] = [Math.floor(seconds), Math.floor(seconds / 60), Math.floor(seconds / 3600)];
+    if (h >= 48) return `${Math.floor(h / 24)} d`;
+    if (h >= 1) return `${h} h ${m % 60} min`;
+    return `${m} min ${s % 60} s`;
+  };
+  for (const age of ages) {
+    // By the server's clock: the reader's own may be wrong.
+    const asOf = document.querySelector("main .small time:last-of-type, main p.small time");
+    const began = (Date.parse(asOf ? asOf.dateTime : "") || loaded) - Date.parse(age.dataset.since);
+    if (began < 60000) continue;
+    setInterval(() => { age.textContent = write((began + Date.now() - loaded) / 1000); }, 1000);
+  }
 })();

@@ -1,0 +1,65 @@
+package ops
+
+import (
+	"net/http"
+	"slices"
+
+	"github.com/rialto-hub/rialto/psd2/edge"
+	"github.com/rialto-hub/rialto/psd2/hub"
+)
+
+// Staff is the sign-in of the people who work here; package sca has it and cmd
+// adapts it. Without it, the operator token opens the pages for reading, and
+// nobody can decide anything.
+type Staff interface {
+	// Person is who a request comes from; ok is false when he has to sign in.
+	// touch counts as use: only what a person did may.
+	Person(r *http.Request, touch bool) (p Person, ok bool, err error)
+	// LoginURL is where he signs in; back is the path of ours to come back to.
+	LoginURL(back string) string
+	// LogoutURL is where a POST ends his session.
+	LogoutURL() string
+}
+
+// Person is somebody who is signed in.
+type Person struct {
+	ID    string // usr_…
+	Name  string
+	Roles []string
+}
+
+// Roles that open these pages, and those of them that may decide.
+var (
+	readers  = []string{"operator", "supervisor", "auditor"}
+	deciders = []string{"operator", "supervisor"}
+)
+
+func (p Person) has(roles []string) bool {
+	return slices.ContainsFunc(roles, func(r string) bool { return slices.Contains(p.Roles, r) })
+}
+
+// operator is the person as the hub knows him: nobody, unless he may decide.
+func (p Person) operator() hub.Operator {
+	if !p.has(deciders) {
+		return hub.Operator{}
+	}
+	return hub.Operator{ID: p.ID, Name: p.Name}
+}
+
+// admit says whether the visitor may see these pages. Somebody with a session
+// but without a role for them may not: forbidden.
+func (v *visit) admit(touch bool) (admitted, forbidden bool, err error) {
+	if v.Staff != nil {
+		p, ok, err := v.Staff.Person(v.Request(), touch)
+		if err != nil {
+			return false, false, err
+		}
+		if ok {
+			v.person = p
+			edge.Annotate(v.ctx(), "user_id", p.ID)
+			return p.has(readers), !p.has(readers), nil
+		}
+	}
+	secret := sessionOf(v.Request())
+	return secret != "" && v.sessions.valid(secret, touch), false, nil
+}
