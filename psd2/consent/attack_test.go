@@ -421,7 +421,7 @@ func TestErrorParametersAreNeverShown(t *testing.T) { // B24
 	}
 }
 
-func TestBankCannotSendThePayerElsewhere(t *testing.T) { // C36
+func TestBankCannotSendThePayerElsewhere(t *testing.T) { // C36, B27
 	w := newWorld(t)
 	for _, evil := range []string{"https://evil.example/", "javascript:alert(1)", w.sandbank.site.URL + "@evil.example/", "//evil.example"} {
 		w.sandbank.redirect = evil

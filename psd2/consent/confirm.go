@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/rialto-hub/rialto/psd2"
 	"github.com/rialto-hub/rialto/psd2/edge"
@@ -29,8 +30,37 @@ type consentPage struct {
 	AskID      bool // the bank wants to know who pays before it takes the order
 	AskAccount bool // and from which account
 	wants
+	Payee        *payeeCheck // what the payee's bank said of his name; nil when it was not asked
 	WrongID      string // what is wrong with the entry, or ""
 	WrongAccount string
+}
+
+// payeeCheck is a verification of payee in words (Reg. 260/2012 Art. 5c(1)).
+type payeeCheck struct {
+	Kind string // of the notice
+	Text string
+	At   time.Time
+}
+
+// payeeChecked is the evidence about the account the money goes to. It warns,
+// and never stops a payment.
+func (v *visit) payeeChecked() *payeeCheck {
+	account, ok := v.merchant.Account(v.payment.PayeeAccountID)
+	if !ok || account.IBAN != v.payment.Personal.Payee.IBAN {
+		return nil
+	}
+	e, ok, err := v.Hub.AccountEvidence(v.ctx(), v.merchant.ID, account)
+	if err != nil {
+		edge.Annotate(v.ctx(), "error", err.Error())
+	}
+	if err != nil || !ok {
+		return nil
+	}
+	c := &payeeCheck{Kind: "look", At: e.CheckedAt, Text: v.say("vop." + strings.ToLower(string(e.Match)), "name", e.MatchedName)}
+	if e.Match == psd2.MatchExact {
+		c.Kind = "done"
+	}
+	return c
 }
 
 // wants are a payer's entries for a bank that wants them with the order.
@@ -74,7 +104,7 @@ func (v *visit) consent(bankID, again string, status int, entered wants, wrong s
 		return err
 	}
 	c := consentPage{sums: v.sums(), Bank: bank, Domains: hosts(info.RedirectOrigins), Action: v.to("/confirm"), Ticket: ticket,
-		Again: again, Others: v.to("/banks?other=1"), Confirmed: asked.State == sca.Approved, familiar: known, AskID: info.First == psd2.PromptIdentify, AskAccount: info.DebtorMandatory, wants: entered}
+		Payee: v.payeeChecked(), Again: again, Others: v.to("/banks?other=1"), Confirmed: asked.State == sca.Approved, familiar: known, AskID: info.First == psd2.PromptIdentify, AskAccount: info.DebtorMandatory, wants: entered}
 	switch wrong {
 	case "psu_id":
 		c.WrongID = v.say("confirm.wrong_id", "bank", bank.Name)

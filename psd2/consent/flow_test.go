@@ -1,6 +1,7 @@
 package consent_test
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"strings"
@@ -301,5 +302,41 @@ func TestGamblingMerchantsCarryTheSpendingLine(t *testing.T) {
 	_, path = w.start()
 	if w.browser().get(path).find("spending") != nil {
 		t.Error("a line for a shop")
+	}
+}
+
+// vopBank says what a payee's bank says of a name.
+type vopBank struct{ result psd2.VoPResult }
+
+func (b *vopBank) Verify(context.Context, psd2.Party) (psd2.VoPResult, error) { return b.result, nil }
+
+// TestPayeeVerificationIsShownBeforeThePayerConsents: each answer of the payee's
+// bank in words, and never in the way.
+func TestPayeeVerificationIsShownBeforeThePayerConsents(t *testing.T) {
+	for match, want := range map[psd2.Match]string{
+		psd2.MatchExact: "has confirmed it", psd2.MatchClose: "belongs to: Casino Example Holdings",
+		psd2.MatchNone: "may reach somebody else", psd2.MatchNotPossible: "could not be checked",
+	} {
+		w := newWorld(t)
+		w.vop.result = psd2.VoPResult{Match: match, CheckedAt: w.clock.Now()}
+		if match == psd2.MatchClose {
+			w.vop.result.MatchedName = "Casino Example Holdings"
+		}
+		b := w.browser()
+		_, path := w.start()
+		if page := b.toConfirm(path); page.find("vop") != nil {
+			t.Fatal("something is shown before anybody was asked")
+		}
+		if _, err := w.hub.VerifyAccounts(t.Context(), w.merchant); err != nil {
+			t.Fatal(err)
+		}
+		_, path = w.start()
+		page := b.toConfirm(path)
+		if got := page.text("vop"); !strings.Contains(got, want) {
+			t.Errorf("%s: %q", match, got)
+		}
+		if to := b.submit(page, "pay").location(); !strings.HasPrefix(to, w.sandbank.site.URL) {
+			t.Errorf("%s: the payer is not sent to his bank: %s", match, to)
+		}
 	}
 }

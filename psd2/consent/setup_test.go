@@ -123,6 +123,7 @@ type world struct {
 	room     *consent.Room
 	server   *httptest.Server
 	sandbank *bank
+	vop      vopBank
 	merchant *psd2.Merchant
 	changed  chan struct{}
 	ask      *confirming // nil: the hub authenticates nobody
@@ -175,7 +176,7 @@ func (w *world) build(site, server *httptest.Server, tls bool, change ...func(*c
 		server.URL = public
 	}
 	t.Cleanup(server.Close)
-	parts := hub.Deps{Store: w.db, Banks: registry, Now: w.clock.Now, Random: rand.Reader}
+	parts := hub.Deps{Store: w.db, Banks: registry, Now: w.clock.Now, Random: rand.Reader, VoP: &w.vop}
 	if w.ask != nil {
 		parts.Confirmation = w.ask.open(t, w, server.URL)
 	}

@@ -35,3 +35,26 @@ func (h *Hub) openChannels(context.Context) error {
 	}
 	return errors.Join(wrong...)
 }
+
+// verifyEvery is how often merchants' accounts without evidence are looked for.
+const verifyEvery = time.Minute
+
+// verifyAccounts has the bank of each payee account asked whose it is, once:
+// what payers are shown of the payee is ours to answer for (Reg. 260/2012 Art.
+// 5c(2)).
+func (h *Hub) verifyAccounts(ctx context.Context, now time.Time) (time.Time, error) {
+	next := now.Add(verifyEvery)
+	if h.vop == nil {
+		return next, nil
+	}
+	merchants, err := h.Store.Merchants(ctx)
+	if err != nil {
+		return next, err
+	}
+	for _, m := range merchants {
+		if _, err := h.hub.VerifyAccounts(ctx, m); err != nil {
+			return next, fmt.Errorf("merchant %s: %w", m.ID, err)
+		}
+	}
+	return next, nil
+}

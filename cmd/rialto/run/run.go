@@ -276,6 +276,7 @@ func (h *Hub) startWork() {
 	}
 	workers = append(workers, worker{name: "health", step: h.hub.HealthStep})
 	add("follow", h.complianceWork()...)
+	add("follow", worker{name: "payee accounts", step: h.verifyAccounts})
 	add("follow", worker{name: "confirmations", step: h.payers.Step})
 	wait := work(ctx, time.Now, h.log, workers)
 	h.onClose(func() error { cancel(); wait(); h.hub.Close(); return nil })
