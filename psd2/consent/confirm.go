@@ -31,7 +31,7 @@ type consentPage struct {
 	AskAccount bool // and from which account
 	wants
 	Payee        *payeeCheck // what the payee's bank said of his name; nil when it was not asked
-	WrongID      string // what is wrong with the entry, or ""
+	WrongID      string      // what is wrong with the entry, or ""
 	WrongAccount string
 }
 
@@ -56,7 +56,7 @@ func (v *visit) payeeChecked() *payeeCheck {
 	if err != nil || !ok {
 		return nil
 	}
-	c := &payeeCheck{Kind: "look", At: e.CheckedAt, Text: v.say("vop." + strings.ToLower(string(e.Match)), "name", e.MatchedName)}
+	c := &payeeCheck{Kind: "look", At: e.CheckedAt, Text: v.say("vop."+strings.ToLower(string(e.Match)), "name", e.MatchedName)}
 	if e.Match == psd2.MatchExact {
 		c.Kind = "done"
 	}

@@ -124,6 +124,7 @@ type world struct {
 	server   *httptest.Server
 	sandbank *bank
 	vop      vopBank
+	registry *banks.Registry
 	merchant *psd2.Merchant
 	changed  chan struct{}
 	ask      *confirming // nil: the hub authenticates nobody
@@ -176,6 +177,7 @@ func (w *world) build(site, server *httptest.Server, tls bool, change ...func(*c
 		server.URL = public
 	}
 	t.Cleanup(server.Close)
+	w.registry = registry
 	parts := hub.Deps{Store: w.db, Banks: registry, Now: w.clock.Now, Random: rand.Reader, VoP: &w.vop}
 	if w.ask != nil {
 		parts.Confirmation = w.ask.open(t, w, server.URL)
