@@ -21,6 +21,7 @@ check: tools ## gofmt, vet, linters, race detector
 	$(GO) test -race -timeout 30m ./...
 
 chaos: ## what takes longer: many kill points, long races
+	RIALTO_SIM_SEEDS=1000 $(GO) test -timeout 60m -run 'EveryWorld|Planted' -v ./psd2/sim
 	RIALTO_CHAOS=1 $(GO) test -timeout 60m -run 'Kill|Chaos' -v ./cmd/rialto
 
 fuzz: ## every fuzz target for a minute

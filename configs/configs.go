@@ -60,6 +60,7 @@ type Config struct {
 	Webhooks webhooks.Config `yaml:"webhooks"`
 	Banks    Banks           `yaml:"banks"`
 	Ops      Ops             `yaml:"ops"`
+	Officers Officers        `yaml:"officers"`
 	// SCA is the hub's own authentication of payers; its origin is the public one.
 	SCA        sca.Config `yaml:"sca"`
 	Compliance Compliance `yaml:"compliance"`
@@ -86,6 +87,8 @@ type HTTP struct {
 	// for health and metrics (default "127.0.0.1:8404").
 	Ops   string `yaml:"ops"`
 	Admin string `yaml:"admin"`
+	// Officers is the compliance console's listener (default "127.0.0.1:8405").
+	Officers string `yaml:"officers"`
 	// CertFile and KeyFile turn TLS 1.3 on for the public and the operators'
 	// listener. Without them the hub speaks plain HTTP, for loopback or behind
 	// a proxy.
@@ -146,9 +149,21 @@ type Channel struct {
 	sctinst.Config `yaml:",inline"`
 }
 
+// Officers is the compliance console.
+type Officers struct {
+	// URL is where officers reach it, as in Ops (default
+	// http://officers.localhost and the port of http.officers).
+	URL string `yaml:"url"`
+}
+
 // Ops is the operators' room.
 type Ops struct {
-	// Token signs an operator in until people can. "file:PATH" or "env:NAME";
+	// URL is where people reach the consoles, without a slash at the end
+	// (default http://ops.localhost and the port of http.ops). Passkeys belong to
+	// its name: after a change everybody enrols anew.
+	URL string `yaml:"url"`
+	// Token opens the operators' pages for reading; deciding takes people who are
+	// signed in by name ("rialto users add"). "file:PATH" or "env:NAME";
 	// empty: made at the first start and kept as operator-token in DataDir.
 	Token string `yaml:"token"`
 }
@@ -231,6 +246,7 @@ func (c *Config) fill() error {
 	def(&c.HTTP.Listen, "127.0.0.1:8400")
 	def(&c.HTTP.Ops, "127.0.0.1:8403")
 	def(&c.HTTP.Admin, "127.0.0.1:8404")
+	def(&c.HTTP.Officers, "127.0.0.1:8405")
 	def(&c.SigningKeysFile, filepath.Join(c.DataDir, "signing-keys.json"))
 	def(&c.Database.URL, "sqlite:"+filepath.Join(c.DataDir, "rialto.db"))
 	if c.NATS.URL == "" {

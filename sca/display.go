@@ -30,6 +30,10 @@ var wordings = map[string]map[string]string{
 		"en": "Pay {amount}\nto {name}\naccount {iban}\nreference {reference}",
 		"de": "Zahlung von {amount}\nan {name}\nKonto {iban}\nVerwendungszweck {reference}",
 	},
+	verifyTemplate: { // no payment: somebody is at his own factors
+		"en": "Change your ways to confirm payments\nNothing is paid",
+		"de": "Ihre Wege ändern, Zahlungen zu bestätigen\nEs wird nichts bezahlt",
+	},
 }
 
 // Render writes what a payer is shown. Unknown languages read English.

@@ -311,7 +311,7 @@ func verifyDevice(keys *jose.PublicKeySet, jws string, payload []byte, now time.
 // PushChallenges are the open ones that wait for a device.
 func (s *Service) PushChallenges(ctx context.Context, device Session) ([]PushChallenge, error) {
 	var rows []challengeRow
-	err := s.db.Select(ctx, &rows, challengeColumns+`WHERE person_id = ? AND state = 'open' AND purpose = 'payment' AND push_factor = ? AND expires_at > ? ORDER BY id`,
+	err := s.db.Select(ctx, &rows, challengeColumns+`WHERE person_id = ? AND state = 'open' AND purpose IN ('payment', 'verify') AND push_factor = ? AND expires_at > ? ORDER BY id`,
 		device.PersonID, device.FactorID, s.db.Now().UnixMicro())
 	if err != nil {
 		return nil, err
@@ -339,6 +339,24 @@ func (s *Service) Subscribe(ctx context.Context, device Session, sub Subscriptio
 		}
 		f.secret.Device.Subscription = &sub
 		return s.saveFactor(tx, f)
+	})
+}
+
+// Unsubscribe forgets where a device listened, unless it has subscribed anew.
+func (s *Service) Unsubscribe(ctx context.Context, deviceID string, was Subscription) error {
+	return s.db.Tx(ctx, func(tx *store.Tx) error {
+		var f factor
+		if err := tx.Get(&f, factorColumns+`WHERE id = ? AND kind = 'push'`, deviceID); err != nil {
+			return err
+		}
+		if err := s.openFactor(&f); err != nil {
+			return err
+		}
+		if f.secret.Device == nil || f.secret.Device.Subscription == nil || *f.secret.Device.Subscription != was {
+			return nil
+		}
+		f.secret.Device.Subscription = nil
+		return s.saveFactor(tx, &f)
 	})
 }
 

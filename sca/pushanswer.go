@@ -62,7 +62,7 @@ func (s *Service) pushAsked(ctx context.Context, device Session, id string) (*ch
 		if err := s.loadChallenge(tx, id, &row, &doc); err != nil {
 			return err
 		}
-		if row.PersonID != device.PersonID || row.PushFactor != device.FactorID || row.Purpose != "payment" {
+		if row.PersonID != device.PersonID || row.PushFactor != device.FactorID || row.Purpose != "payment" && row.Purpose != "verify" {
 			return errRefused
 		}
 		f, err = s.oneFactor(tx, device.PersonID, device.FactorID)
@@ -123,6 +123,9 @@ func (s *Service) endPush(ctx context.Context, row *challengeRow, doc *challenge
 		if r.State == Approved {
 			if err := s.saveFactor(tx, f); err != nil {
 				return err
+			}
+			if row.Purpose == "verify" {
+				return s.verified(tx, Session{hash: row.Session})
 			}
 			return s.issue(tx, row, doc, Push, Evidence{DeviceAnswer: jws, DeviceKey: f.secret.Device.JWK})
 		}

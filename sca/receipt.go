@@ -179,7 +179,7 @@ func (r *Receipt) check() error {
 		return errors.New("the link hash is not that of the payment's data")
 	}
 	shown, err := Render(r.Display.Template, r.Display.Language, r.Linked)
-	if err != nil || shown != r.Display || shown.Hash() != r.DisplayHash {
+	if err != nil || shown != r.Display || shown.Hash() != r.DisplayHash || shown.Template == verifyTemplate {
 		return errors.New("the text is not what these data render to")
 	}
 	switch r.Method {

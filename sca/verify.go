@@ -12,7 +12,8 @@ import (
 )
 
 // A person at his own factors proves himself anew before he changes them
-// (ASVS 7.5.1): with a passkey, a code of his app or a recovery code.
+// (ASVS 7.5.1): with a passkey, a code of his app, a recovery code or his push
+// device (verifypush.go).
 
 // BeginVerify starts a passkey proof for a session.
 func (s *Service) BeginVerify(ctx context.Context, by Session) (Ceremony, error) {

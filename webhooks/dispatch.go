@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -33,7 +34,8 @@ type dispatch struct {
 
 	mu       sync.Mutex
 	queues   map[string]*queue
-	revision int64 // of the endpoints the queues were made from
+	order    []*queue // the same, by endpoint id: what is due at once always goes in one order
+	revision int64    // of the endpoints the queues were made from
 	synced   bool
 	stale    bool // endpoints may have changed
 	stopped  bool
@@ -55,7 +57,7 @@ func (d *dispatch) offer(jobs []*job, complete bool) {
 	}
 	now, foreign := d.s.deps.Now(), map[string]bool{}
 	d.mu.Lock()
-	touched := map[*queue]bool{}
+	var touched []*queue
 	for _, j := range jobs {
 		q := d.queues[j.row.EndpointID]
 		if q == nil || !d.shards.owns(q.endpoint.shard, now) {
@@ -73,10 +75,12 @@ func (d *dispatch) offer(jobs []*job, complete bool) {
 		default:
 			q.add(j)
 		}
-		touched[q] = true
+		if !slices.Contains(touched, q) {
+			touched = append(touched, q)
+		}
 	}
 	wake := len(foreign) > 0
-	for q := range touched {
+	for _, q := range touched {
 		d.pump(q, now)
 		wake = wake || q.behind || q.held(now)
 	}
@@ -232,6 +236,7 @@ func (d *dispatch) follow(ctx context.Context, now time.Time, leased bool) error
 			delete(d.queues, id)
 		}
 	}
+	d.order = slices.SortedFunc(maps.Values(d.queues), func(a, b *queue) int { return strings.Compare(a.endpoint.ID, b.endpoint.ID) })
 	return nil
 }
 
@@ -259,7 +264,7 @@ func (d *dispatch) due(now time.Time) (list []*queue, next time.Time) {
 			next = t
 		}
 	}
-	for _, q := range d.queues {
+	for _, q := range d.order {
 		d.pump(q, now)
 		if q.held(now) {
 			sooner(q.freeAt())
@@ -276,7 +281,6 @@ func (d *dispatch) due(now time.Time) (list []*queue, next time.Time) {
 			sooner(now)
 		}
 	}
-	slices.SortFunc(list, func(a, b *queue) int { return strings.Compare(a.endpoint.ID, b.endpoint.ID) })
 	return list, next
 }
 

@@ -36,6 +36,7 @@ func benchLifecycle(e env, args []string) error {
 	clients := f.Int("clients", 24, "payers at once")
 	url := f.String("database-url", "", "postgres://… instead of SQLite")
 	keyFile := f.String("key-file", "", "the deployment key, with --database-url")
+	monitored := f.Bool("compliance", false, "with the gate and the monitor, which judge every deposit")
 	if err := parse(f, args, 0); err != nil {
 		return err
 	}
@@ -55,7 +56,8 @@ func benchLifecycle(e env, args []string) error {
 		*keyFile = dir + "/deployment.key"
 	}
 	o := bench.Options{
-		Fleet:    fleet.Options{Dir: dir, Program: program, DatabaseURL: *url, KeyFile: *keyFile},
+		Fleet: fleet.Options{Dir: dir, Program: program, DatabaseURL: *url, KeyFile: *keyFile,
+			Hub: map[string]any{"compliance": map[string]any{"disabled": !*monitored}}},
 		Deposits: *deposits, Warmup: *warmup, Clients: *clients,
 	}
 	if terminal(os.Stderr) {

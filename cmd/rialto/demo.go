@@ -3,13 +3,17 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/rialto-hub/rialto/cmd/rialto/demo"
+	"github.com/rialto-hub/rialto/cmd/rialto/run"
+	"github.com/rialto-hub/rialto/sca"
 )
 
 func demoCommand(e env, args []string) error {
@@ -39,18 +43,23 @@ func demoCommand(e env, args []string) error {
 	if err != nil {
 		return err
 	}
+	people, err := demoPeople(e, w)
+	if err != nil {
+		return errors.Join(err, w.Close())
+	}
 	fmt.Fprintf(e.stdout, `Rialto demo, everything on loopback, no real money (up in %d ms)
 
   casino        %s     deposit here, as a player would
   API docs      %s/docs   payers land on the same host, from the casino
   banks         %s       who banks there, with passwords and phones
-  operators     %s        token: %s
-  health        %s/readyz   and /metrics
+  operators     %s/login  token, for reading: %s; deciding takes two people.
+  officers      %s   alerts and cases. Everybody enrols a passkey once, by a link:
+%s  health        %s/readyz   and /metrics
 
 Browsers resolve *.localhost by themselves. A program that does not: call
 http://127.0.0.1:PORT with the same port; tokens are still for %s.
 Ctrl-C stops it.
-`, time.Since(began).Milliseconds(), w.CasinoURL, w.HubURL, w.BankURL, w.OpsURL, w.Hub.OperatorToken, w.AdminURL, w.HubURL)
+`, time.Since(began).Milliseconds(), w.CasinoURL, w.HubURL, w.BankURL, w.OpsURL, w.Hub.OperatorToken, w.Hub.OfficersOrigin, people, w.AdminURL, w.HubURL)
 	select {
 	case <-e.ctx.Done():
 	case err = <-w.Hub.Failed():
@@ -101,4 +110,28 @@ func demoOnce(e env, dir string, asJSON bool, log *slog.Logger) (err error) {
 		return errFinding
 	}
 	return nil
+}
+
+// demoPeople adds two people, for decisions take two, and gives the lines with
+// their one-time links; those who are there already sign in as they did.
+func demoPeople(e env, w *demo.World) (string, error) {
+	var lines strings.Builder
+	ops, officers := w.Hub.Staff, w.Hub.Officers
+	for _, p := range []struct {
+		staff                     *sca.Staff
+		origin, login, name, role string
+	}{
+		{ops, w.Hub.StaffOrigin, "olga", "Olga Operator", "operator"}, {ops, w.Hub.StaffOrigin, "piet", "Piet Supervisor", "supervisor"},
+		{officers, w.Hub.OfficersOrigin, "anja", "Anja Analyst", "officer"}, {officers, w.Hub.OfficersOrigin, "mara", "Mara Reporting", "supervisor"},
+	} {
+		link, err := run.Enrol(e.ctx, p.staff, p.origin, p.login, p.name, p.role)
+		if err != nil {
+			return "", err
+		}
+		if link == "" {
+			link = "signs in at " + p.origin + "/staff/login"
+		}
+		fmt.Fprintf(&lines, "    %-11s %s\n", p.login, link)
+	}
+	return lines.String(), nil
 }

@@ -101,7 +101,7 @@ func hubConfig(t *testing.T, b *bankServer, text string) configs.Config {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.HTTP.Ops, cfg.HTTP.Admin = "127.0.0.1:0", "127.0.0.1:0"
+	cfg.HTTP.Ops, cfg.HTTP.Admin, cfg.HTTP.Officers = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
 	if b != nil {
 		cfg.Banks.Entries = b.entries()
 	}

@@ -29,6 +29,7 @@ var mayImport = map[string]string{
 	"psd2/api/apiclient":             "psd2 psd2/jose",
 	"psd2/consent":                   "psd2 psd2/hub psd2/jose psd2/bus psd2/edge psd2/page sca banks",
 	"psd2/ops":                       "psd2 psd2/hub psd2/store psd2/jose psd2/bus psd2/edge psd2/page banks",
+	"psd2/sim":                       "psd2 psd2/store psd2/bus psd2/hub psd2/jose banks webhooks webhooks/verify psd2/testkit",
 	"psd2/testkit":                   "psd2 psd2/store",
 	"psd2/testkit/account":           "psd2 banks",
 	"psd2/testkit/browser":           "psd2/testkit",

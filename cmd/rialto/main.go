@@ -53,6 +53,7 @@ func commands() []command {
 		{"bench", "lifecycle|rules|screening [--json] …", "measure on this machine: complete deposits, monitoring rules, name screening", benchCommand},
 		{"users", "add|list|role|reset …", "people who work here: their roles, and the link with which they enrol", usersCommand},
 		{"verify", "audit|webhook … FILE", "check a proof without any hub: the officers' audit chain, a recorded webhook", verifyCommand},
+		{"sim", "--seeds N [--seed S] [--json]", "live made-up worlds in which everything fails, and see whether the hub keeps its promises", simCommand},
 		{"version", "[--json]", "what this binary is made of", versionCommand},
 	}
 }

@@ -31,8 +31,8 @@ func serveCommand(e env, args []string) error {
 	if err != nil {
 		return err
 	}
-	log.Info("listening", "public", h.PublicURL, "ops", h.OpsURL, "admin", h.AdminURL)
-	fmt.Fprintf(e.stdout, "public %s\nops    %s\nadmin  %s\n", h.PublicURL, h.OpsURL, h.AdminURL)
+	log.Info("listening", "public", h.PublicURL, "ops", h.OpsURL, "officers", h.OfficersURL, "admin", h.AdminURL)
+	fmt.Fprintf(e.stdout, "public    %s\nops       %s\nofficers  %s\nadmin     %s\n", h.PublicURL, h.OpsURL, h.OfficersURL, h.AdminURL)
 	select {
 	case <-e.ctx.Done():
 	case err = <-h.Failed():

@@ -475,7 +475,7 @@ func TestServeEndsWhenItCannotListen(t *testing.T) {
 	t.Parallel()
 	l := listenLoopback(t)
 	defer func() { _ = l.Close() }()
-	config := write(t, t.TempDir(), "hub.yaml", fmt.Sprintf("sandbox: true\ndata_dir: %s\nhttp: {listen: %q, ops: \"127.0.0.1:0\", admin: \"127.0.0.1:0\"}\n", filepath.Join(t.TempDir(), "d"), l.Addr()))
+	config := write(t, t.TempDir(), "hub.yaml", fmt.Sprintf("sandbox: true\ndata_dir: %s\nhttp: {listen: %q, ops: \"127.0.0.1:0\", admin: \"127.0.0.1:0\", officers: \"127.0.0.1:0\"}\n", filepath.Join(t.TempDir(), "d"), l.Addr()))
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	var out, errs buffer

@@ -157,12 +157,16 @@ func TestConsolePictures(t *testing.T) {
 	}
 	w := newWorld(t)
 	open, filed := w.busyWeek()
+	change := w.drafted(anna, "threshold_count", "4")
+	w.post(anna, change+"/backtest")
+	w.post(anna, change, "do", "shadow")
+	must(t, w.SetLegalHold(ctx, maria, w.db.PersonID(merchantID, "anton"), "court order 5"))
 	for _, lang := range []string{"en", "de"} {
 		for _, dark := range []bool{false, true} {
 			for _, width := range []int64{390, 1280} {
 				b := sits(t, w, maria, func(o *chromium.Options) { o.Width, o.Dark = width, dark })
 				w.badges.refresh()
-				for i, path := range []string{"/queue", "/cases/" + open, "/cases/" + filed, "/cases/" + open + "/report?step=facts", "/cases/" + open + "/report?step=check", "/rules", "/runs", "/holds", "/audit", "/alerts/" + w.alertOf(&compliance.Case{ID: open}), "/screening", "/keeping", "/queue?bucket=proposed"} {
+				for i, path := range []string{"/queue", "/cases/" + open, "/cases/" + filed, "/cases/" + open + "/report?step=facts", "/cases/" + open + "/report?step=check", "/rules", "/runs", "/holds", "/audit", "/alerts/" + w.alertOf(&compliance.Case{ID: open}), "/screening", "/keeping", "/queue?bucket=proposed", "/rules/changes", change} {
 					sep := "?"
 					if strings.Contains(path, "?") {
 						sep = "&"
@@ -170,6 +174,8 @@ func TestConsolePictures(t *testing.T) {
 					b.Go(w.server.URL+path+sep+"lang="+lang, chromium.Named("me"))
 					b.Shot(fmt.Sprintf("%s-%v-%d-%d", lang, dark, width, i))
 				}
+				b.Press(chromium.Named("backtest"), chromium.Named("tested"))
+				b.Shot(fmt.Sprintf("%s-%v-%d-backtest", lang, dark, width))
 				b.Quiet()
 			}
 		}

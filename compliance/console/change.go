@@ -311,7 +311,7 @@ func (v *visit) volumeOf(c *rulebook.Comparison) *volume {
 			x.Bars = append(x.Bars, volumeBar{X: left + slot*(0.1+0.4*float64(k)), Y: volumeBase - h, H: h, W: slot * 0.38, Kind: kind,
 				Title: fmt.Sprintf("%s, %s: %d", day, v.say("volume."+kind), n)})
 		}
-		if i%every == 0 {
+		if i%every == 0 && left < volumeRight-30 {
 			x.Days = append(x.Days, tick{X: left + slot/2, Text: day[:max(len(day)-5, 0)]})
 		}
 		x.Rows = append(x.Rows, dayRow{day, d.Base, d.Other})

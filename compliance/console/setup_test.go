@@ -19,6 +19,7 @@ import (
 	"github.com/rialto-hub/rialto/compliance"
 	"github.com/rialto-hub/rialto/compliance/console"
 	"github.com/rialto-hub/rialto/compliance/goaml"
+	"github.com/rialto-hub/rialto/compliance/rulebook"
 	"github.com/rialto-hub/rialto/psd2"
 	"github.com/rialto-hub/rialto/psd2/jose"
 	"github.com/rialto-hub/rialto/psd2/store"
@@ -107,6 +108,7 @@ type world struct {
 	clock  *testkit.Clock
 	db     *store.DB
 	badges *badges
+	book   *rulebook.Book
 	server *httptest.Server
 	hits   int
 }
@@ -123,7 +125,9 @@ func newWorld(t testing.TB) *world {
 	for _, o := range []compliance.Officer{anna, bert, maria, milan, admin} {
 		w.badges.open[o.ID] = console.Session{Officer: o, Passkey: true, Began: w.clock.Now(), Used: w.clock.Now()}
 	}
-	room, err := console.New(console.Deps{Desk: w.Desk, Login: w.badges, Goaml: goaml.Sandbox(), Now: w.clock.Now,
+	w.book, err = rulebook.Open(ctx, rulebook.Config{}, rulebook.Deps{Store: w.db, Keys: keys, Audit: w.Desk, Outcomes: w.Desk, History: past{w.clock.Now}, Random: rand.Reader})
+	must(t, err)
+	room, err := console.New(console.Deps{Desk: w.Desk, Book: w.book, Login: w.badges, Goaml: goaml.Sandbox(), Now: w.clock.Now,
 		Merchant: func(context.Context, string) string { return "Casino Royal" }})
 	must(t, err)
 	w.server = httptest.NewServer(room)
@@ -139,6 +143,11 @@ func must(t testing.TB, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// sessionOf is a session that begins now.
+func sessionOf(w *world, o compliance.Officer) console.Session {
+	return console.Session{Officer: o, Passkey: true, Began: w.clock.Now(), Used: w.clock.Now()}
 }
 
 // payment stores a deposit of a player.

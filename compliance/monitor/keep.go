@@ -176,34 +176,45 @@ var (
 // data have to stay as they are is a conflict. What the hub, the desk and
 // screening hold is theirs to erase; rules that count over shared devices or
 // addresses no longer see him.
-func (m *Monitor) Erase(ctx context.Context, personID string) (Erasure, error) {
-	var out Erasure
-	err := m.deps.Store.Tx(ctx, func(tx *store.Tx) error {
-		out = Erasure{Gone: goesAtErasure, Stays: staysAtErasure}
+func (m *Monitor) Erase(ctx context.Context, personID string) (out Erasure, err error) {
+	err = m.deps.Store.Tx(ctx, func(tx *store.Tx) (err error) {
 		if m.deps.Keeper != nil {
 			kept, err := m.deps.Keeper.Kept(tx, personID)
 			if err != nil {
 				return err
 			}
 			if kept {
-				return psd2.Fail(psd2.CodeConflict, "legal_hold", "a legal hold or an open case keeps this data")
+				return psd2.Fail(psd2.CodeConflict, "legal_hold", "a legal hold or a case keeps this data")
 			}
 		}
-		var rows []row
-		if err := tx.Select(&rows, selectRow+`person_id = ?`, personID); err != nil {
-			return err
-		}
-		for _, r := range rows {
-			if err := m.eraseOne(tx, r, &out); err != nil {
-				return err
-			}
-		}
-		return nil
+		out, err = m.erase(tx, personID)
+		return err
 	})
 	if err != nil {
 		return Erasure{}, fmt.Errorf("monitor: erase: %w", err)
 	}
 	return out, m.note(ctx, "monitor.erased", personID, map[string]any{"deleted": out.Deleted, "stripped": out.Stripped})
+}
+
+// Forget is Erase within the transaction of whoever has decided that nothing
+// obliges to keep the person, and notes it: compliance.Deps.Forget takes it.
+func (m *Monitor) Forget(tx *store.Tx, personID string) error {
+	_, err := m.erase(tx, personID)
+	return err
+}
+
+func (m *Monitor) erase(tx *store.Tx, personID string) (Erasure, error) {
+	out := Erasure{Gone: goesAtErasure, Stays: staysAtErasure}
+	var rows []row
+	if err := tx.Select(&rows, selectRow+`person_id = ?`, personID); err != nil {
+		return out, err
+	}
+	for _, r := range rows {
+		if err := m.eraseOne(tx, r, &out); err != nil {
+			return out, err
+		}
+	}
+	return out, nil
 }
 
 func (m *Monitor) eraseOne(tx *store.Tx, r row, out *Erasure) error {

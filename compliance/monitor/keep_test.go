@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rialto-hub/rialto/compliance"
 	"github.com/rialto-hub/rialto/compliance/monitor"
 	"github.com/rialto-hub/rialto/compliance/rules"
 	"github.com/rialto-hub/rialto/psd2"
@@ -121,6 +122,9 @@ func TestErasureTakesWhatMayGo(t *testing.T) {
 				t.Errorf("%s stayed: %s", gone, doc)
 			}
 		}
+		if n := w.number(`SELECT COUNT(*) FROM monitor_transactions WHERE id = ? AND device_key = '' AND ip_key = '' AND network_key = ''`, young.ID); n != 1 {
+			t.Error("the keys of device and address stayed")
+		}
 		if n := w.number(`SELECT COUNT(*) FROM monitor_decisions WHERE transaction_id = ?`, young.ID); n != 1 || len(w.hits(young.ID)) == 0 || !strings.Contains(doc, `"amount":5000`) {
 			t.Errorf("what the law keeps went: %d decisions, %s", n, doc)
 		}
@@ -129,6 +133,24 @@ func TestErasureTakesWhatMayGo(t *testing.T) {
 		}
 		if n := w.number(`SELECT COUNT(*) FROM monitor_transactions WHERE id = ? AND device_key <> ''`, other.ID); n != 1 {
 			t.Error("somebody else's data went")
+		}
+	})
+}
+
+// The desk's erasure of a person takes what the monitor and screening hold as
+// well, all in one transaction.
+func TestTheDesksErasureReachesTheMonitor(t *testing.T) {
+	databases(t, func(t *testing.T, w *world) {
+		m := w.monitor(nil)
+		p := w.deposit(payment{player: "p1", holder: "Anna Koch", device: "devicetoken", amount: 5000, failed: true})
+		must(t, w.catchUp(m))
+		begin := w.clock.Now()
+		w.clock.Add(begin.AddDate(11, 0, 0).Sub(begin))
+		desk, err := compliance.NewDesk(compliance.Config{}, compliance.Deps{Store: w.db, Keys: w.keys, Now: w.clock.Now, Forget: []func(*store.Tx, string) error{m.Forget}})
+		must(t, err)
+		must(t, desk.Erase(ctx, compliance.Officer{ID: "ofc_adam", Roles: []compliance.Role{compliance.Admin}}, p.PersonID, "asked for it"))
+		if n := w.number(`SELECT COUNT(*) FROM monitor_transactions WHERE person_id = ?`, p.PersonID); n != 0 {
+			t.Errorf("%d transactions stayed", n)
 		}
 	})
 }

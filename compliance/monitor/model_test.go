@@ -169,4 +169,7 @@ func TestABrokenModelIsAnError(t *testing.T) {
 	})
 }
 
-var _ monitor.Audit = (*compliance.Desk)(nil)
+var (
+	_ monitor.Audit  = (*compliance.Desk)(nil)
+	_ monitor.Keeper = (*compliance.Desk)(nil)
+)

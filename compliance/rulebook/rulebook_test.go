@@ -27,6 +27,9 @@ func TestWhoDraftedDoesNotPublish(t *testing.T) {
 		w.clock.Add(25 * time.Hour)
 		_, err := w.Publish(ctx, drafter, s.ID)
 		refused(t, err, psd2.CodeForbidden, "same_person")
+		drafter.Credential = "another key of hers"
+		_, err = w.Publish(ctx, drafter, s.ID)
+		refused(t, err, psd2.CodeForbidden, "same_person")
 		sharing := moritz
 		sharing.Credential = anna.Credential
 		_, err = w.Publish(ctx, sharing, s.ID)
@@ -162,6 +165,28 @@ func TestABacktestSaysWhatWouldChange(t *testing.T) {
 		refused(t, err, psd2.CodeInvalid, "span_empty")
 	})
 }
+
+// A transaction that is only evidence of a later one's finding is no alert.
+func TestABacktestCountsAlertsNotEvidence(t *testing.T) {
+	databases(t, func(t *testing.T, w *world) {
+		m, err := monitor.New(monitor.Config{}, monitor.Deps{Store: w.db, Alerts: w.desk})
+		must(t, err)
+		for i, player := range []string{"p1", "p2", "p3"} { // one account
+			f := w.deposit("t"+player, time.Duration(3-i)*time.Hour, 1000)
+			f.Player, f.Person = player, player
+			must(t, m.Observe(ctx, f))
+		}
+		s, err := w.Draft(ctx, anna, w.with(limit, lower), "lower")
+		must(t, err)
+		c, err := w.Backtest(ctx, anna, s.ID, w.month())
+		must(t, err)
+		if want := (rulebook.RuleVolume{Rule: "R05", Base: 2, Other: 2}); !slices.Contains(c.Rules, want) {
+			t.Errorf("rules %+v: the second and the third player alert, the first does not", c.Rules)
+		}
+	})
+}
+
+var _ rulebook.Outcomes = (*compliance.Desk)(nil)
 
 // What is in the database counts only as it was signed, and never backwards.
 func TestATamperedSetIsNotUsed(t *testing.T) {

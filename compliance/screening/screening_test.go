@@ -476,6 +476,24 @@ func TestPEPListsAreTheirOwn(t *testing.T) {
 	})
 }
 
+// One list that cannot be read stops all: a run without it would look complete.
+func TestOneUnreadableListStopsRuns(t *testing.T) {
+	databases(t, func(t *testing.T, w *world) {
+		w.config.PEP = filepath.Join(w.dir, "nowhere")
+		s := w.service(nil)
+		p := w.pay("p1", "Zenobia Quuxberger", "1980-02-03", "DE")
+		if err := w.rest(s); err == nil {
+			t.Error("no error")
+		}
+		if r, _, err := s.Screened(ctx, p.PersonID); err != nil || r != nil || len(w.runs()) != 0 {
+			t.Errorf("screened against half: %+v %v, %d runs", r, err, len(w.runs()))
+		}
+		if w.number(`SELECT COUNT(*) FROM screening_persons WHERE pending = 1`) != 1 || w.gauge("rialto_screening_lists_failing") != 1 || w.gauge("rialto_screening_pending") != 1 {
+			t.Error("that nobody is screened does not show")
+		}
+	})
+}
+
 // Erasure in the hub ends screening; nothing of the person stays here.
 func TestAnErasedPersonIsForgotten(t *testing.T) {
 	databases(t, func(t *testing.T, w *world) {

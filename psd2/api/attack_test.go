@@ -273,6 +273,39 @@ func TestKeyInFlightIsAConflict(t *testing.T) { // C07
 	}
 }
 
+// TestFailureGivesTheKeyBack: what we could not do may be asked for again at
+// once, with the same key; nobody waits until the key counts as forgotten.
+func TestFailureGivesTheKeyBack(t *testing.T) {
+	w := newWorld(t)
+	m := w.merchant("Casino")
+	p := m.create()
+	hide := func(from, to string) {
+		err := w.db.Tx(context.Background(), func(tx *store.Tx) error {
+			_, err := tx.Exec(`UPDATE person_keys SET person_id = ? WHERE person_id = ?`, to, from)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	stored, err := w.db.Payment(context.Background(), p.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	person := stored.PersonID
+	hide(person, "elsewhere") // the payment cannot be changed
+	if got := m.post("/v1/payments/"+p.ID+"/cancel", "again", "{}"); got.StatusCode < 500 {
+		t.Fatalf("%d %s", got.StatusCode, got.body)
+	}
+	hide("elsewhere", person)
+	if got := m.post("/v1/payments/"+p.ID+"/cancel", "again", "{}"); got.StatusCode != 200 {
+		t.Errorf("%d %s", got.StatusCode, got.body)
+	}
+	if got := m.post("/v1/payments/"+p.ID+"/cancel", "again", "{}"); got.Header.Get("Idempotent-Replayed") != "true" {
+		t.Error("the answer was not kept")
+	}
+}
+
 func TestSignatureIsOverTheVeryBytes(t *testing.T) { // C10, C11, C13, C14, C15, C17, C18, C19
 	w := newWorld(t)
 	m, other := w.merchant("Casino"), w.merchant("Shop")

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"encoding/json"
 	"net/http"
 	"slices"
 	"time"
@@ -119,10 +118,7 @@ func (a *room) getPayment(c echo.Context, who *call) error {
 	return c.JSON(http.StatusOK, p.View())
 }
 
-// cancelPayment may have to ask the bank, so the key is reserved on its own
-// before and the answer is kept after. When we fail in between, the key stays
-// taken for two minutes, then the same request may try again: cancelling twice
-// is cancelling once.
+// cancelPayment may have to ask the bank. Cancelling twice is cancelling once.
 func (a *room) cancelPayment(c echo.Context, o *order) error {
 	if err := o.empty(); err != nil {
 		return err
@@ -131,34 +127,17 @@ func (a *room) cancelPayment(c echo.Context, o *order) error {
 	if err != nil {
 		return err
 	}
-	ctx := c.Request().Context()
-	var ans *answer
-	err = a.Store.Tx(ctx, func(tx *store.Tx) error {
-		earlier, err := tx.ReserveKey(o.merchant.ID, o.key, o.hash)
-		if err == nil && earlier != nil {
-			ans, err = o.again(earlier)
+	ans, err := a.apart(c, o, func() (*answer, error) {
+		p, err := a.Hub.CancelByMerchant(c.Request().Context(), o.merchant.ID, p.ID)
+		switch {
+		case psd2.CodeOf(err) == psd2.CodeConflict && err != nil:
+			return &answer{status: http.StatusConflict, body: edge.ProblemBody(c.Request(), err)}, nil
+		case err != nil:
+			return nil, err
 		}
-		return err
+		return jsonAnswer(http.StatusOK, p.View())
 	})
 	if err != nil {
-		return err
-	}
-	if ans != nil {
-		return ans.write(c)
-	}
-	p, err = a.Hub.CancelByMerchant(ctx, o.merchant.ID, p.ID)
-	switch {
-	case err == nil:
-		ans = &answer{status: http.StatusOK}
-		ans.body, err = json.Marshal(p.View())
-	case psd2.CodeOf(err) == psd2.CodeConflict:
-		ans = &answer{status: http.StatusConflict, body: edge.ProblemBody(c.Request(), err)}
-		err = nil
-	}
-	if err != nil {
-		return err
-	}
-	if err := a.Store.Tx(ctx, func(tx *store.Tx) error { return tx.FinishKey(o.merchant.ID, o.key, ans.status, ans.body) }); err != nil {
 		return err
 	}
 	return ans.write(c)

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -142,6 +143,35 @@ func (a *room) once(c echo.Context, o *order, work func(*store.Tx) (*answer, err
 		return tx.FinishKey(o.merchant.ID, o.key, ans.status, ans.body)
 	})
 	return ans, err
+}
+
+// apart is once for work that asks a bank and so cannot be part of a
+// transaction: the key is reserved before and the answer kept after. Work that
+// fails gives the key back, so that the same request may be made again at once.
+// If this process dies in between, the key stays taken for two minutes.
+func (a *room) apart(c echo.Context, o *order, work func() (*answer, error)) (ans *answer, err error) {
+	ctx := c.Request().Context()
+	err = a.Store.Tx(ctx, func(tx *store.Tx) error {
+		ans = nil
+		earlier, err := tx.ReserveKey(o.merchant.ID, o.key, o.hash)
+		if err == nil && earlier != nil {
+			ans, err = o.again(earlier)
+		}
+		return err
+	})
+	if err != nil || ans != nil {
+		return ans, err
+	}
+	ans, err = work()
+	after := context.WithoutCancel(ctx) // he may have gone; the key must not stay behind
+	if err != nil {
+		release := a.Store.Tx(after, func(tx *store.Tx) error { return tx.ReleaseKey(o.merchant.ID, o.key, o.hash) })
+		if release != nil {
+			edge.Annotate(ctx, "error", release.Error()) // it is taken over in two minutes
+		}
+		return nil, err
+	}
+	return ans, a.Store.Tx(after, func(tx *store.Tx) error { return tx.FinishKey(o.merchant.ID, o.key, ans.status, ans.body) })
 }
 
 func jsonAnswer(status int, v any) (*answer, error) {

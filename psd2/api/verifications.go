@@ -9,7 +9,6 @@ import (
 	"github.com/rialto-hub/rialto/psd2"
 	"github.com/rialto-hub/rialto/psd2/edge"
 	"github.com/rialto-hub/rialto/psd2/hub"
-	"github.com/rialto-hub/rialto/psd2/store"
 )
 
 // verificationRequest is the body of POST /v1/payee-verifications: either one
@@ -56,30 +55,14 @@ func (a *room) verifyPayee(c echo.Context, o *order) error {
 	if err := a.perQuestion.Check(o.merchant.ID); err != nil {
 		return err
 	}
-	ctx := c.Request().Context()
-	var ans *answer
-	err := a.Store.Tx(ctx, func(tx *store.Tx) error {
-		earlier, err := tx.ReserveKey(o.merchant.ID, o.key, o.hash)
-		if err == nil && earlier != nil {
-			ans, err = o.again(earlier)
+	ans, err := a.apart(c, o, func() (*answer, error) {
+		v, err := a.Hub.VerifyPayee(c.Request().Context(), o.merchant, wish.question())
+		if err != nil {
+			return nil, err
 		}
-		return err
+		return jsonAnswer(http.StatusOK, verificationView{v.ID, v.Match, v.MatchedName, v.CheckedAt})
 	})
 	if err != nil {
-		return err
-	}
-	if ans != nil {
-		return ans.write(c)
-	}
-	v, err := a.Hub.VerifyPayee(ctx, o.merchant, wish.question())
-	if err != nil {
-		return err
-	}
-	ans, err = jsonAnswer(http.StatusOK, verificationView{v.ID, v.Match, v.MatchedName, v.CheckedAt})
-	if err != nil {
-		return err
-	}
-	if err := a.Store.Tx(ctx, func(tx *store.Tx) error { return tx.FinishKey(o.merchant.ID, o.key, ans.status, ans.body) }); err != nil {
 		return err
 	}
 	return ans.write(c)

@@ -109,6 +109,9 @@ func TestEveryAnswerCarriesTheHeaders(t *testing.T) { // B03, B13, B20
 			h.Get("Referrer-Policy") != "same-origin" && !strings.HasPrefix(a.Request.URL.Path, "/static/") {
 			t.Errorf("%s: headers %v", name, h)
 		}
+		if !strings.HasPrefix(a.Request.URL.Path, "/static/") && h.Get("Cross-Origin-Opener-Policy") != "same-origin" { // B30
+			t.Errorf("%s: whoever opened it keeps a hold of it: %v", name, h)
+		}
 	}
 	if csp := confirm.Header.Get("Content-Security-Policy"); !strings.Contains(csp, "form-action 'self' "+w.sandbank.site.URL) { // B18
 		t.Errorf("B18: %q does not let the form lead to the bank", csp)
@@ -423,7 +426,8 @@ func TestErrorParametersAreNeverShown(t *testing.T) { // B24
 
 func TestBankCannotSendThePayerElsewhere(t *testing.T) { // C36, B27
 	w := newWorld(t)
-	for _, evil := range []string{"https://evil.example/", "javascript:alert(1)", w.sandbank.site.URL + "@evil.example/", "//evil.example"} {
+	for _, evil := range []string{"https://evil.example/", "javascript:alert(1)", w.sandbank.site.URL + "@evil.example/", "//evil.example",
+		"bankapp://pay?x=1", "intent://pay#Intent;scheme=bankapp;end"} { // an app is reached over its bank's https links only
 		w.sandbank.redirect = evil
 		id, path := w.start()
 		b := w.browser()

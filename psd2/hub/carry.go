@@ -8,7 +8,6 @@ import (
 
 	"github.com/rialto-hub/rialto/banks"
 	"github.com/rialto-hub/rialto/psd2"
-	"github.com/rialto-hub/rialto/psd2/store"
 )
 
 const (
@@ -34,11 +33,7 @@ func (h *Hub) StepTransfers(ctx context.Context, now time.Time) (time.Time, erro
 		}
 		return next, nil
 	}
-	held := false
-	err = h.store.Tx(ctx, func(tx *store.Tx) (err error) {
-		_, held, err = tx.Lease(transferLease, h.holder, followTTL)
-		return err
-	})
+	_, held, err := h.own(ctx, transferLease, followTTL)
 	if err != nil || !held {
 		return idle, err
 	}

@@ -9,7 +9,6 @@ import (
 
 	"github.com/rialto-hub/rialto/banks"
 	"github.com/rialto-hub/rialto/psd2"
-	"github.com/rialto-hub/rialto/psd2/store"
 )
 
 // askAgain is how soon the same order may be asked about again by a page.
@@ -284,11 +283,7 @@ func (h *Hub) Step(ctx context.Context, now time.Time) (time.Time, error) {
 		}
 		return next, nil
 	}
-	held := false
-	err = h.store.Tx(ctx, func(tx *store.Tx) (err error) {
-		_, held, err = tx.Lease(followLease, h.holder, followTTL)
-		return err
-	})
+	_, held, err := h.own(ctx, followLease, followTTL)
 	if err != nil || !held {
 		return idle, err
 	}

@@ -26,11 +26,7 @@ func (h *Hub) HealthStep(ctx context.Context, now time.Time) (time.Time, error) 
 	if _, err := h.banks.Step(ctx, now); err != nil {
 		return next, err
 	}
-	fence, held := int64(0), false
-	err := h.store.Tx(ctx, func(tx *store.Tx) (err error) {
-		fence, held, err = tx.Lease(healthLease, h.holder, healthTTL)
-		return err
-	})
+	fence, held, err := h.own(ctx, healthLease, healthTTL)
 	if err != nil || !held {
 		return next, err
 	}
@@ -76,6 +72,9 @@ func (h *Hub) announceBank(ctx context.Context, l banks.Listing, down int64) err
 		return err
 	}
 	return h.store.Tx(ctx, func(tx *store.Tx) error {
+		if err := tx.CheckFence(healthLease, h.toldFence); err != nil { // what we know may be old
+			return err
+		}
 		name := "availability/" + l.ID
 		before, err := tx.Cursor(name)
 		if err != nil || before == down { // 0: as nobody was told otherwise

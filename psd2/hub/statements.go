@@ -29,11 +29,7 @@ func (h *Hub) StepStatements(ctx context.Context, now time.Time) (time.Time, err
 	if len(h.channels) == 0 {
 		return now.Add(time.Hour), nil
 	}
-	held := false
-	err := h.store.Tx(ctx, func(tx *store.Tx) (err error) {
-		_, held, err = tx.Lease(statementsLease, h.holder, followTTL)
-		return err
-	})
+	_, held, err := h.own(ctx, statementsLease, followTTL)
 	if err != nil || !held {
 		return idle, err
 	}

@@ -121,7 +121,7 @@ func (e *sqliteEngine) prepareSchema(ctx context.Context, create string) error {
 // plannedOnce keeps a prepared statement prepared. SQLite plans with the number
 // bound to a bare LIMIT ?, and therefore plans again each time one is bound; it
 // does not look into an expression.
-func plannedOnce(query string) string { return strings.ReplaceAll(query, "LIMIT ?", "LIMIT (? + 0)") }
+var plannedOnce = strings.NewReplacer("LIMIT ?", "LIMIT (? + 0)").Replace
 
 // maxPrepared bounds the statements kept ready, for readers and for the writer.
 const maxPrepared = 256

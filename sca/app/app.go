@@ -150,6 +150,8 @@ func (r *Room) routes() http.Handler {
 	post("/sca/out", (*visit).out)
 	get("/sca/verify", own((*visit).verifyPage))
 	post("/sca/verify", own((*visit).verifyCode))
+	post("/sca/verify/push", own((*visit).verifyPush))
+	get("/sca/verify/live", own((*visit).verifyLive))
 	post("/sca/verify/options", own((*visit).verifyOptions))
 	post("/sca/verify/passkey", own((*visit).verifyPasskey))
 	post("/sca/passkey/options", own((*visit).passkeyOptions))

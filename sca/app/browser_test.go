@@ -239,3 +239,27 @@ func TestPictures(t *testing.T) {
 	}
 	phone.Shot("5-idle")
 }
+
+func TestPersonWithNothingButAPhoneAddsAPasskey(t *testing.T) {
+	w := newWorld(t, false)
+	desk := chromium.Open(t, chromium.Options{Name: "desk"})
+	withAuthenticator(desk, true)
+	phone := pairPhone(t, w, desk)
+	desk.Press(chromium.Named("out"), "h1")
+	w.clock.Add(6 * time.Minute) // what the pairing had proved is over
+	desk.Go(w.enrolLink(), chromium.Named("go"))
+	desk.Press(chromium.Named("go"), chromium.Named("prove"))
+	desk.Press(chromium.Named("prove"), chromium.Named("verify-push"))
+	desk.Press(chromium.Named("verify-push"), chromium.Named("number"))
+	number := desk.Text(chromium.Named("number"))
+	phone.Wait(chromium.Named("approve"))
+	if got := phone.Text(chromium.Named("shown")); !strings.Contains(got, "Change your ways to confirm payments") {
+		t.Errorf("the phone shows %q", got)
+	}
+	phone.Type("#number", number)
+	phone.Press(chromium.Named("approve"), chromium.Named("said"))
+	desk.Wait(chromium.Named("add-passkey")) // without a click
+	desk.Press(chromium.Named("add-passkey"), `[data-test="factors"] > li:nth-child(2)`)
+	phone.Quiet()
+	desk.Quiet()
+}

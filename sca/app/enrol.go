@@ -165,54 +165,6 @@ func (v *visit) out() error {
 	return v.show(page.Page{Name: "error", Title: v.say("out.title"), Data: page.Problem{Lead: v.say("out.lead")}})
 }
 
-type verifyPage struct {
-	Methods map[string]bool
-	Wrong   string
-}
-
-// verifyPage is GET /sca/verify.
-func (v *visit) verifyPage() error { return v.showVerify(http.StatusOK, "") }
-
-func (v *visit) showVerify(status int, wrong string) error {
-	list, err := v.SCA.Factors(v.ctx(), v.session.PersonID)
-	if err != nil {
-		return err
-	}
-	p := verifyPage{Methods: map[string]bool{}, Wrong: wrong}
-	for _, f := range list {
-		p.Methods[string(f.Method)] = !f.Blocked || p.Methods[string(f.Method)]
-	}
-	return v.show(page.Page{Name: "verify", Status: status, Title: v.say("verify.title"), Self: &url.URL{Path: "/sca/verify"}, Scripts: []string{"passkey.js"}, Data: p})
-}
-
-// verifyCode is POST /sca/verify: a code of the app, or a recovery code.
-func (v *visit) verifyCode() error {
-	form, err := v.form()
-	if err != nil {
-		return err
-	}
-	method := sca.TOTP
-	if form.Get("method") == string(sca.Recovery) {
-		method = sca.Recovery
-	}
-	err = v.SCA.VerifyCode(v.ctx(), v.session, method, form.Get("code"))
-	if sca.Refused(err) {
-		return v.showVerify(http.StatusUnauthorized, v.say("refused"))
-	}
-	if err != nil {
-		return err
-	}
-	return v.away("/sca/factors")
-}
-
-func (v *visit) verifyOptions() error {
-	c, err := v.SCA.BeginVerify(v.ctx(), v.session)
-	if err != nil {
-		return err
-	}
-	return v.answer(map[string]any{"id": c.ID, "get": c.Options})
-}
-
 // credential is what passkey.js sends: the ceremony, a name, and the browser's
 // credential as JSON in a string, so that the library reads it as it was made.
 func (v *visit) credential() (id, name string, response []byte, err error) {
@@ -223,17 +175,6 @@ func (v *visit) credential() (id, name string, response []byte, err error) {
 	}
 	err = v.read(&c)
 	return c.ID, c.Name, []byte(c.Response), err
-}
-
-func (v *visit) verifyPasskey() error {
-	id, _, response, err := v.credential()
-	if err != nil {
-		return err
-	}
-	if err := v.SCA.VerifyPasskey(v.ctx(), v.session, id, response); err != nil {
-		return err
-	}
-	return v.next("/sca/factors")
 }
 
 func (v *visit) passkeyOptions() error {

@@ -58,12 +58,17 @@ func (p *WebPush) Ping(ctx context.Context, deviceID string) error {
 		client = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	}
 	res, err := webpush.SendNotificationWithContext(ctx, []byte(`{"look":true}`), &webpush.Subscription{Endpoint: sub.Endpoint, Keys: webpush.Keys{Auth: sub.Auth, P256dh: sub.P256DH}},
-		&webpush.Options{HTTPClient: client, Subscriber: p.Contact, TTL: 120, Urgency: webpush.UrgencyHigh, VAPIDPublicKey: p.PublicKey, VAPIDPrivateKey: p.PrivateKey})
+		&webpush.Options{HTTPClient: client, Subscriber: strings.TrimPrefix(p.Contact, "mailto:"), // which the library adds
+			TTL: 120, Urgency: webpush.UrgencyHigh, VAPIDPublicKey: p.PublicKey, VAPIDPrivateKey: p.PrivateKey})
 	if err != nil {
 		return fmt.Errorf("web push: %w", err)
 	}
 	defer func() { _ = res.Body.Close() }()
 	_, _ = io.CopyN(io.Discard, res.Body, 4<<10)
+	switch res.StatusCode {
+	case http.StatusNotFound, http.StatusGone: // the device has let it go (RFC 8030 §7.3)
+		return p.SCA.Unsubscribe(ctx, deviceID, *sub)
+	}
 	if res.StatusCode >= http.StatusMultipleChoices {
 		return fmt.Errorf("web push: status %d", res.StatusCode)
 	}

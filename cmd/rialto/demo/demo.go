@@ -23,6 +23,7 @@ import (
 	"github.com/rialto-hub/rialto/cmd/rialto/run"
 	"github.com/rialto-hub/rialto/configs"
 	"github.com/rialto-hub/rialto/psd2"
+	"github.com/rialto-hub/rialto/psd2/api"
 	"github.com/rialto-hub/rialto/psd2/api/apiclient"
 	"github.com/rialto-hub/rialto/psd2/jose"
 	"github.com/rialto-hub/rialto/webhooks"
@@ -37,7 +38,7 @@ const payeeBank, payeeName = "sandbank", "Lucky Tide Ltd"
 type Options struct {
 	Dir   string // data; kept between runs
 	Log   *slog.Logger
-	Ports [5]int // public, bank, casino, ops, admin; 0: any free one
+	Ports [6]int // public, bank, casino, ops, admin, officers; 0: any free one
 }
 
 // World is the running demo.
@@ -51,12 +52,16 @@ type World struct {
 	OpsURL    string
 	AdminURL  string
 
-	log     *slog.Logger
-	closers []func() error
+	Script *Script
+
+	client    *apiclient.Client // the casino's
+	accountID string
+	log       *slog.Logger
+	closers   []func() error
 }
 
 // Ports of the demo when they are free.
-var Ports = [5]int{8400, 8401, 8402, 8403, 8404}
+var Ports = [6]int{8400, 8401, 8402, 8403, 8404, 8405}
 
 // Start brings the world up.
 func Start(ctx context.Context, o Options) (w *World, err error) {
@@ -73,7 +78,7 @@ func Start(ctx context.Context, o Options) (w *World, err error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return w, err
 	}
-	var l [5]net.Listener
+	var l [6]net.Listener
 	for i, port := range o.Ports {
 		if l[i], err = listen(port); err != nil {
 			return w, err
@@ -91,7 +96,7 @@ func Start(ctx context.Context, o Options) (w *World, err error) {
 	if err != nil {
 		return w, err
 	}
-	if err = w.startHub(ctx, o.Dir, file, l[0], l[3], l[4]); err != nil {
+	if err = w.startHub(ctx, o.Dir, file, l[0], l[3], l[4], l[5]); err != nil {
 		return w, err
 	}
 	return w, w.startCasino(ctx, o.Dir, file, l[2])
@@ -201,19 +206,21 @@ type casinoFile struct {
 	EndpointID string `json:"endpoint_id"`
 }
 
-func (w *World) startHub(ctx context.Context, dir string, file casinoFile, public, ops, admin net.Listener) error {
+func (w *World) startHub(ctx context.Context, dir string, file casinoFile, public, ops, admin, officers net.Listener) error {
 	cfg, err := configs.Parse([]byte("sandbox: true\ndata_dir: " + filepath.Join(dir, "hub") + "\nhub: {public_url: '" + w.HubURL + "'}\n"))
 	if err != nil {
 		return err
 	}
 	cfg.Banks.KnownBanks = true
 	cfg.Banks.Entries = BankEntries(w.BankURL, w.BankURL, sandbox.DefaultBanks(), nil)
+	// Every payer of the demo comes from one address, and some of them are programs.
+	cfg.Pages.PerIP, cfg.Limits.Address = -1, api.Rate{PerSecond: -1}
 	channel, payees, err := w.openAccount(ctx, dir, file.AccountID)
 	if err != nil {
 		return err
 	}
 	cfg.Channels, cfg.PayeeVerification = []configs.Channel{channel}, payees
-	w.Hub, err = run.Start(ctx, cfg, run.Options{Log: w.log, Public: public, Ops: ops, Admin: admin})
+	w.Hub, err = run.Start(ctx, cfg, run.Options{Log: w.log, Public: public, Ops: ops, Admin: admin, Officers: officers})
 	if err != nil {
 		return err
 	}
@@ -260,7 +267,9 @@ func (w *World) startCasino(ctx context.Context, dir string, file casinoFile, l 
 	if err != nil {
 		return err
 	}
-	c := casino.Config{URL: w.CasinoURL, AccountID: file.AccountID, Client: client, JWKS: jwksOfHub, Now: time.Now}
+	w.client, w.accountID = client, file.AccountID
+	w.Script = &Script{world: w, seed: func() uint64 { return uint64(time.Now().UnixMicro()) }}
+	c := casino.Config{URL: w.CasinoURL, AccountID: file.AccountID, Client: client, JWKS: jwksOfHub, Now: time.Now, Script: w.Script}
 	for _, k := range endpoint.Keys {
 		if public := k.Public(); public != "" {
 			c.PublicKey = public
@@ -272,6 +281,7 @@ func (w *World) startCasino(ctx context.Context, dir string, file casinoFile, l 
 		return err
 	}
 	w.serve(l, w.Casino)
+	w.closers = append(w.closers, w.Script.Close)
 	return nil
 }
 

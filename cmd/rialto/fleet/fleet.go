@@ -166,7 +166,7 @@ func (f *Fleet) configure() error {
 	unlimited := map[string]any{"per_second": -1}
 	cfg := map[string]any{
 		"sandbox": true, "data_dir": in("hub"),
-		"http":   map[string]any{"listen": address, "ops": "127.0.0.1:0", "admin": admin, "cert_file": in("dev-cert.pem"), "key_file": in("dev-key.pem")},
+		"http":   map[string]any{"listen": address, "ops": "127.0.0.1:0", "admin": admin, "officers": "127.0.0.1:0", "cert_file": in("dev-cert.pem"), "key_file": in("dev-key.pem")},
 		"hub":    map[string]any{"public_url": f.HubURL},
 		"limits": map[string]any{"token": unlimited, "address": unlimited, "merchant": unlimited},
 		"pages":  map[string]any{"per_ip": -1},

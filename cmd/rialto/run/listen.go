@@ -14,7 +14,6 @@ import (
 	"github.com/rialto-hub/rialto/psd2/api"
 	"github.com/rialto-hub/rialto/psd2/consent"
 	"github.com/rialto-hub/rialto/psd2/edge"
-	"github.com/rialto-hub/rialto/psd2/ops"
 )
 
 func (h *Hub) listen(ctx context.Context, o Options) (err error) {
@@ -35,20 +34,22 @@ func (h *Hub) listen(ctx context.Context, o Options) (err error) {
 		if h.OperatorToken, err = h.operatorToken(); err != nil {
 			return err
 		}
-		room, err := ops.New(ops.Deps{
-			Hub: h.hub, Store: h.Store, Bus: h.bus, Edge: h.edge, Deliveries: deliveries{h.Store, h.Webhooks}, Token: h.OperatorToken,
-			Provider: h.cfg.Pages.Provider, Now: time.Now, Random: rand.Reader, Log: h.log,
-		})
-		if err != nil {
-			return err
-		}
 		l, err := listener(o.Ops, h.cfg.HTTP.Ops)
 		if err != nil {
 			return err
 		}
-		h.beforeShutdown = append(h.beforeShutdown, room.Close)
-		if h.OpsURL, err = h.serve("ops", l, room, true); err != nil {
+		rooms, err := h.consoles(l)
+		if err != nil {
+			l.Close()
 			return err
+		}
+		if h.OpsURL, err = h.serve("ops", l, rooms, true); err != nil {
+			return err
+		}
+		if h.desk != nil {
+			if err := h.listenOfficers(o); err != nil {
+				return err
+			}
 		}
 	}
 	l, err := listener(o.Admin, h.cfg.HTTP.Admin)

@@ -46,13 +46,17 @@ type Options struct {
 	Log *slog.Logger
 	// Public, Ops and Admin are listeners opened by the caller; nil: opened
 	// where the configuration says.
-	Public, Ops, Admin net.Listener
+	Public, Ops, Officers, Admin net.Listener
 }
 
 // Hub is a running hub.
 type Hub struct {
 	PublicURL, OpsURL, AdminURL string
-	OperatorToken               string
+	OperatorToken               string     // opens the operators' pages for reading
+	StaffOrigin                 string     // where operators sign in
+	OfficersURL, OfficersOrigin string     // the compliance console
+	Officers                    *sca.Staff // nil where it does not run
+	Staff                       *sca.Staff // nil where no console runs
 	Store                       *store.DB
 	Webhooks                    *webhooks.Service
 	Keys                        *jose.KeySet
@@ -258,7 +262,7 @@ func (h *Hub) operatorToken() (string, error) {
 
 func (h *Hub) startWork() {
 	ctx, cancel := context.WithCancel(context.Background())
-	workers := []worker{{name: "sweep", step: h.Store.Sweep}}
+	workers := []worker{{name: "sweep", step: h.hub.SweepStep}}
 	add := func(role string, w ...worker) {
 		if h.cfg.Runs(role) {
 			workers = append(workers, w...)

@@ -7,6 +7,7 @@
 //	POST /deposit     asks the hub, sends the player to the hosted page
 //	POST /withdraw    has the hub pay his balance back to the account he paid from
 //	GET  /back        where the hosted page sends him; shows what is known
+//	POST /play        plays the typologies of the rule catalogue, if there is a script
 //	POST /webhook     the hub's events
 //	GET  /state       the same as JSON, for programs
 package casino
@@ -41,6 +42,7 @@ type Config struct {
 	Secret, PublicKey string
 	JWKS              []byte
 	Now               func() time.Time
+	Script            Script // nil: there is no button for it
 }
 
 // Players that the demo's banks know; the last one pays from somebody else's
@@ -113,6 +115,7 @@ func New(cfg Config) (*Casino, error) {
 	c.mux.HandleFunc("GET /{$}", c.lobby)
 	c.mux.HandleFunc("POST /deposit", c.deposit)
 	c.mux.HandleFunc("POST /withdraw", c.withdraw)
+	c.mux.HandleFunc("POST /play", c.play)
 	c.mux.HandleFunc("GET /back", c.back)
 	c.mux.HandleFunc("POST /webhook", c.webhook)
 	c.mux.HandleFunc("GET /state", c.state)
@@ -141,12 +144,18 @@ type view struct {
 	Webhooks []Webhook
 	Message  string
 	Wait     bool
+	Play     *Progress // nil: there is no script
 }
 
 func (c *Casino) view(player string) view {
+	var play *Progress
+	if c.cfg.Script != nil {
+		p := c.cfg.Script.Progress()
+		play = &p
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	v := view{Player: player, Players: players, Balance: c.balance[player]}
+	v := view{Player: player, Players: players, Balance: c.balance[player], Play: play}
 	for i := len(c.deposits) - 1; i >= 0 && len(v.Deposits) < 8; i-- {
 		if c.deposits[i].Player == player {
 			v.Deposits = append(v.Deposits, *c.deposits[i])

@@ -1,0 +1,99 @@
+package sca_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/rialto-hub/rialto/psd2"
+	"github.com/rialto-hub/rialto/sca"
+)
+
+func TestPersonWithNothingButAPhoneProvesHimself(t *testing.T) { // A15, A24
+	w := sqlite(t)
+	p := w.withPhone()
+	by := w.enrolment()
+	if err := w.Rename(t.Context(), by, p.id(), "Mine"); reason(err) != "reauthenticate" {
+		t.Fatalf("without a proof: %v", err)
+	}
+	must(t, w.AskVerify(t.Context(), by, "en"))
+	state, number, err := w.VerifyAsked(t.Context(), by)
+	must(t, err)
+	q := p.waiting()
+	if state != sca.Open || q.Display.Text != "Change your ways to confirm payments\nNothing is paid" {
+		t.Fatalf("%s: the phone shows %q", state, q.Display.Text)
+	}
+	if err := w.AskVerify(t.Context(), by, "en"); psd2.CodeOf(err) != psd2.CodeRateLimited { // A19
+		t.Errorf("two at a time: %v", err)
+	}
+	other := w.enrolment()
+	if state, _, err := w.VerifyAsked(t.Context(), other); err != nil || state != "" {
+		t.Errorf("another session sees it: %s %v", state, err)
+	}
+	r, err := p.answer(q, sca.DecideApprove, number, nil)
+	must(t, err)
+	if r.State != sca.Approved {
+		t.Fatalf("%+v", r)
+	}
+	if _, err := p.answer(q, sca.DecideApprove, number, nil); reason(err) != "sca_challenge_ended" {
+		t.Errorf("twice: %v", err)
+	}
+	fresh, err := w.Refreshed(t.Context(), by)
+	must(t, err)
+	must(t, w.Rename(t.Context(), fresh, p.id(), "Mine"))
+	if err := w.Rename(t.Context(), other, p.id(), "Theirs"); reason(err) != "reauthenticate" {
+		t.Errorf("the proof counts for another session: %v", err)
+	}
+	if _, err := w.Receipt(t.Context(), ""); psd2.CodeOf(err) != psd2.CodeNotFound {
+		t.Errorf("it made a receipt: %v", err)
+	}
+}
+
+func TestWrongNumberOrLateAnswerProvesNothing(t *testing.T) { // A20, A26
+	w := sqlite(t)
+	p := w.withPhone()
+	by := w.enrolment()
+	for name, answer := range map[string]func(q sca.PushChallenge, number string){
+		"wrong number": func(q sca.PushChallenge, number string) {
+			wrong := "11"
+			if number == wrong {
+				wrong = "12"
+			}
+			if r, err := p.answer(q, sca.DecideApprove, wrong, nil); err != nil || r.State != sca.Cancelled {
+				t.Errorf("%+v %v", r, err)
+			}
+			if _, err := p.answer(q, sca.DecideApprove, number, nil); err == nil {
+				t.Error("a second try")
+			}
+		},
+		"late": func(q sca.PushChallenge, number string) {
+			w.clock.Add(121 * time.Second)
+			if _, err := p.answer(q, sca.DecideApprove, number, nil); err == nil {
+				t.Error("it was taken")
+			}
+		},
+		"declined": func(q sca.PushChallenge, _ string) {
+			if r, err := p.answer(q, sca.DecideDecline, "", nil); err != nil || r.State != sca.Declined {
+				t.Errorf("%+v %v", r, err)
+			}
+		},
+	} {
+		by = w.enrolment()
+		must(t, w.AskVerify(t.Context(), by, "en"))
+		_, number, err := w.VerifyAsked(t.Context(), by)
+		must(t, err)
+		answer(p.waiting(), number)
+		now, err := w.Refreshed(t.Context(), by)
+		must(t, err)
+		if err := w.Rename(t.Context(), now, p.id(), "Mine"); reason(err) != "reauthenticate" {
+			t.Errorf("%s: %v", name, err)
+		}
+		w.clock.Add(6 * time.Minute)
+	}
+}
+
+// TestPersonWithoutAPhoneIsNotAsked: there is nobody to ask.
+func TestPersonWithoutAPhoneIsNotAsked(t *testing.T) {
+	w := sqlite(t)
+	w.withTOTP()
+	refused(t, w.AskVerify(t.Context(), w.enrolment(), "en"))
+}
