@@ -29,6 +29,8 @@ import (
 	"github.com/rialto-hub/rialto/compliance"
 	"github.com/rialto-hub/rialto/compliance/limits"
 	"github.com/rialto-hub/rialto/compliance/monitor"
+	"github.com/rialto-hub/rialto/compliance/rulebook"
+	"github.com/rialto-hub/rialto/compliance/screening"
 	"github.com/rialto-hub/rialto/psd2"
 	"github.com/rialto-hub/rialto/psd2/api"
 	"github.com/rialto-hub/rialto/psd2/bus"
@@ -135,9 +137,11 @@ type Banks struct {
 type Compliance struct {
 	// Disabled monitors nothing and lets everything through. For load tests and for
 	// deployments whose merchants are monitored elsewhere.
-	Disabled bool              `yaml:"disabled"`
-	Desk     compliance.Config `yaml:"desk"`
-	Monitor  monitor.Config    `yaml:"monitor"`
+	Disabled  bool              `yaml:"disabled"`
+	Desk      compliance.Config `yaml:"desk"`
+	Monitor   monitor.Config    `yaml:"monitor"`
+	Rulebook  rulebook.Config   `yaml:"rulebook"`
+	Screening screening.Config  `yaml:"screening"`
 	// LimitService is the central file of monthly limits (GlüStV §6c); without it
 	// the hub's own count is all there is.
 	LimitService *limits.Config `yaml:"limit_service"`

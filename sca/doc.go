@@ -11,6 +11,7 @@
 //
 //	Require ──▶ none | any | strong | passkey | block      (policy.go; stored with its inputs)
 //	Begin   ──▶ open: link hash and displayed text frozen  (linked.go, display.go)
+//	Renew   ──▶ the same in a new one, with more time      (renew.go)
 //	Answer  ──▶ approved | declined | reported | cancelled (answer.go, push.go)
 //	Recheck ──▶ approved still, or void                    (right before the order goes to the bank)
 //	Receipt ──▶ a JWS over all of it                       (receipt.go)

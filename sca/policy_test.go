@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -173,10 +174,10 @@ func euros(t *testing.T, s string) psd2.Money {
 }
 
 // ppm reads a percentage with up to four decimals as parts per million.
-func ppm(t *testing.T, pct string) (n int64) {
+func ppm(t *testing.T, pct string) int64 {
 	t.Helper()
 	whole, frac, _ := strings.Cut(pct, ".")
-	_, err := fmt.Sscan(whole+(frac + "0000")[:4], &n)
+	n, err := strconv.ParseInt(whole+(frac + "0000")[:4], 10, 64)
 	must(t, err)
 	return n
 }
@@ -312,7 +313,7 @@ func TestBehaviourMovesTheRiskALittle(t *testing.T) {
 	w := sqlite(t)
 	for text, want := range map[string]int{
 		"": 45, `{"typing":"uneven","paste":"all","pointer":"jumped"}`: 55, `{"typing":"steady","paste":"none","pointer":"moved"}`: 40,
-		`{"typing":"uneven","paste":"all","pointer":"jumped","gaps":"1,2"}`: 45, `{"typing":"142ms","paste":"none","pointer":"none"}`: 45, `[]`: 45,
+		`{"typing":"uneven","paste":"all","pointer":"jumped","gaps":"1,2"}`: 45, `{"typing":"142ms","paste":"all","pointer":"none"}`: 45, `[]`: 45,
 	} {
 		payment := psd2.NewID(psd2.PrefixPayment, w.clock.Now(), rand.Reader)
 		_, err := w.Require(t.Context(), sca.PaymentFacts{PaymentID: payment, PersonID: w.person, Amount: psd2.Euro(3000), Approach: "redirect",

@@ -12,7 +12,7 @@ func TestPersonWithNothingButAPhoneProvesHimself(t *testing.T) { // A15, A24
 	w := sqlite(t)
 	p := w.withPhone()
 	by := w.enrolment()
-	if err := w.Rename(t.Context(), by, p.id(), "Mine"); reason(err) != "reauthenticate" {
+	if err := w.Rename(t.Context(), by, p.session.FactorID, "Mine"); reason(err) != "reauthenticate" {
 		t.Fatalf("without a proof: %v", err)
 	}
 	must(t, w.AskVerify(t.Context(), by, "en"))
@@ -39,8 +39,8 @@ func TestPersonWithNothingButAPhoneProvesHimself(t *testing.T) { // A15, A24
 	}
 	fresh, err := w.Refreshed(t.Context(), by)
 	must(t, err)
-	must(t, w.Rename(t.Context(), fresh, p.id(), "Mine"))
-	if err := w.Rename(t.Context(), other, p.id(), "Theirs"); reason(err) != "reauthenticate" {
+	must(t, w.Rename(t.Context(), fresh, p.session.FactorID, "Mine"))
+	if err := w.Rename(t.Context(), other, p.session.FactorID, "Theirs"); reason(err) != "reauthenticate" {
 		t.Errorf("the proof counts for another session: %v", err)
 	}
 	if _, err := w.Receipt(t.Context(), ""); psd2.CodeOf(err) != psd2.CodeNotFound {
@@ -51,7 +51,6 @@ func TestPersonWithNothingButAPhoneProvesHimself(t *testing.T) { // A15, A24
 func TestWrongNumberOrLateAnswerProvesNothing(t *testing.T) { // A20, A26
 	w := sqlite(t)
 	p := w.withPhone()
-	by := w.enrolment()
 	for name, answer := range map[string]func(q sca.PushChallenge, number string){
 		"wrong number": func(q sca.PushChallenge, number string) {
 			wrong := "11"
@@ -77,14 +76,14 @@ func TestWrongNumberOrLateAnswerProvesNothing(t *testing.T) { // A20, A26
 			}
 		},
 	} {
-		by = w.enrolment()
+		by := w.enrolment()
 		must(t, w.AskVerify(t.Context(), by, "en"))
 		_, number, err := w.VerifyAsked(t.Context(), by)
 		must(t, err)
 		answer(p.waiting(), number)
 		now, err := w.Refreshed(t.Context(), by)
 		must(t, err)
-		if err := w.Rename(t.Context(), now, p.id(), "Mine"); reason(err) != "reauthenticate" {
+		if err := w.Rename(t.Context(), now, p.session.FactorID, "Mine"); reason(err) != "reauthenticate" {
 			t.Errorf("%s: %v", name, err)
 		}
 		w.clock.Add(6 * time.Minute)

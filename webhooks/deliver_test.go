@@ -2,6 +2,7 @@ package webhooks_test
 
 import (
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -330,6 +331,32 @@ func TestLaterEventWaitsAtMostFiveMinutesAndOnlyInItsPayment(t *testing.T) {
 		w.pass(20 * time.Second)
 		w.until("the later event", func() bool { return seen(p, 5) })
 	})
+}
+
+// TestOverdueDeliveriesOfAPaymentGoInItsOrder: a process that slept finds both
+// overdue, the later event by a longer time than the earlier one, which has been
+// tried and put off.
+func TestOverdueDeliveriesOfAPaymentGoInItsOrder(t *testing.T) {
+	w := simple(t)
+	var slept atomic.Bool
+	s := newSink(t, func(rw http.ResponseWriter, _ *http.Request, _ got) {
+		if slept.CompareAndSwap(false, true) {
+			w.clock.Add(time.Minute)
+			rw.WriteHeader(http.StatusInternalServerError)
+			return
+		}
+		rw.WriteHeader(http.StatusNoContent)
+	})
+	w.put(webhooks.Endpoint{URL: s.URL})
+	w.events(w.payment(), 2)
+	w.quiet()
+	var order []int64
+	for _, g := range s.all() {
+		order = append(order, g.sequence)
+	}
+	if !slices.Equal(order, []int64{3, 3, 5}) {
+		t.Errorf("came in the order %v", order)
+	}
 }
 
 func TestLaterEventFollowsAtOnceWhenTheEarlierSucceeds(t *testing.T) {

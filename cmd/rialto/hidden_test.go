@@ -58,8 +58,9 @@ func TestNothingIsServedThatNobodyMeantToServe(t *testing.T) {
 		name, origin string
 		own          []string // addresses that are meant
 	}{
-		{"public", w.HubURL, nil},
+		{"public", w.HubURL, []string{"status"}}, // how the banks do
 		{"ops", w.OpsURL, nil},
+		{"officers", w.OfficersURL, nil},
 		{"bank", w.BankURL, nil},
 		{"casino", w.CasinoURL, nil},
 		{"admin", w.AdminURL, []string{"metrics", "healthz", "readyz"}},

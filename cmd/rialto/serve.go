@@ -1,11 +1,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 
 	"github.com/rialto-hub/rialto/cmd/rialto/run"
+	"github.com/rialto-hub/rialto/compliance"
 	"github.com/rialto-hub/rialto/configs"
 	"github.com/rialto-hub/rialto/psd2/store"
 )
@@ -58,6 +61,7 @@ func loadConfig(path, roles string) (configs.Config, error) {
 func migrateCommand(e env, args []string) error {
 	f := flags(e, "migrate")
 	path := f.String("config", "", "YAML file")
+	role := f.String("serving-role", "", "PostgreSQL: the role that serves; it may then only add to the audit chain")
 	if err := parse(f, args, 0); err != nil {
 		return err
 	}
@@ -69,7 +73,10 @@ func migrateCommand(e env, args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := db.Close(); err != nil {
+	if *role != "" || strings.HasPrefix(cfg.Database.URL, "sqlite:") {
+		err = compliance.Protect(e.ctx, db, *role)
+	}
+	if err := errors.Join(err, db.Close()); err != nil {
 		return err
 	}
 	fmt.Fprintln(e.stdout, "the schema is up to date")

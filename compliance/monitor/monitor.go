@@ -127,7 +127,7 @@ func New(c Config, d Deps) (*Monitor, error) {
 		return nil, err
 	}
 	m := &Monitor{cfg: c, deps: d, metrics: newMetrics(d.Metrics), derive: &deriver{d.Store, d.Sources, d.Sources.Lists, d.Screened}}
-	m.sets = sets{cfg: c, book: d.Book, lists: d.Sources.Lists, model: d.Model, refused: m.metrics.refused, log: d.Log}
+	m.sets = sets{cfg: c, book: d.Book, lists: d.Sources.Lists, model: d.Model, refused: m.metrics.refused, log: d.Log, clock: d.Store.Now}
 	if err := m.sets.open(d.Catalogue); err != nil {
 		return nil, err
 	}

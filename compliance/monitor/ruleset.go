@@ -79,6 +79,7 @@ type sets struct {
 	model   *score.Model
 	refused prometheus.Gauge
 	log     *slog.Logger
+	clock   func() time.Time
 
 	now     atomic.Pointer[ruleSet]
 	loading sync.Mutex
@@ -124,12 +125,12 @@ func (s *sets) current(ctx context.Context) (*ruleSet, error) {
 	}
 	s.loading.Lock()
 	defer s.loading.Unlock()
-	if have = s.now.Load(); revision <= have.revision || revision == s.bad && time.Now().Before(s.again) { // a pause between tries, not a time of the domain
+	if have = s.now.Load(); revision <= have.revision || revision == s.bad && s.clock().Before(s.again) {
 		return have, nil
 	}
 	set, err := s.load(ctx, have.number)
 	if err != nil {
-		s.bad, s.again = revision, time.Now().Add(retryRefused)
+		s.bad, s.again = revision, s.clock().Add(retryRefused)
 		s.refused.Set(1)
 		s.log.Error("monitor: the published rules are refused", "revision", revision, "cause", err.Error())
 		return have, nil

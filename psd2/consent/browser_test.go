@@ -47,7 +47,7 @@ func loopbackWorld(t *testing.T, ask *confirming) *world {
 	return w
 }
 
-func TestPersonPaysInChromium(t *testing.T) { // B13, B18, B19
+func TestPersonPaysInChromium(t *testing.T) { // B13, B17, B18, B19
 	for _, lang := range []string{"en", "de"} {
 		for _, script := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s, JavaScript %t", lang, script), func(t *testing.T) {

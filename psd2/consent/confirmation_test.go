@@ -297,7 +297,7 @@ func newAskingLoopbackWorld(t *testing.T, level sca.Level) *world {
 	return loopbackWorld(t, &confirming{level: level})
 }
 
-func TestPersonConfirmsHereAndPaysInChromium(t *testing.T) {
+func TestPersonConfirmsHereAndPaysInChromium(t *testing.T) { // B17
 	for _, script := range []bool{true, false} {
 		w := newAskingLoopbackWorld(t, sca.Any)
 		code := w.withTOTP()
@@ -331,6 +331,14 @@ func TestFamiliarBrowserIsOneThatPaidAndHoldsItsKey(t *testing.T) {
 		c.Go(w.server.URL+path, chromium.Named("bank-sandbank"))
 		c.Press(chromium.Named("bank-sandbank"), chromium.Named("pay"))
 		chromium.Value(c, chromedp.Poll[bool](`document.querySelector("[name=device_proof]").value !== ""`))
+		if said := chromium.Value(c, chromedp.Evaluate[string](`(() => {
+			const form = document.querySelector("#consent");
+			form.dispatchEvent(new Event("paste"));
+			form.dispatchEvent(new Event("submit"));
+			return form.elements.behaviour.value;
+		})()`)); said != "" {
+			t.Errorf("before the payer agreed the page noticed %s", said)
+		}
 		if agree {
 			c.Do("agree", chromedp.Click(chromedp.CSS("summary")), chromedp.Click(chromium.Named("agree")))
 			c.Shot("agreed")

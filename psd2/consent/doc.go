@@ -29,6 +29,13 @@
 // Nothing here decides about money. A callback is no proof: the hub asks the
 // bank. Each page's first sentence says whether money has moved.
 //
-// Neighbours: psd2/hub acts, psd2/page gives the look, psd2/edge the plumbing;
+// Where the hub asks for a confirmation of its own, POST …/confirm leads to
+// /sca/pay/… and that room leads back to /pay/{id}, which says how it ended
+// (confirmation.go); the order still goes by a consent of its own. POST …/enrol
+// after a payment leads to the payer's own factors. A browser he has paid from
+// is known by a cookie and a key of its own (familiar.go): that lowers risk and
+// is never a factor.
+//
+// Neighbours: psd2/hub acts, sca authenticates, psd2/page gives the look, psd2/edge the plumbing;
 // psd2/bus tells, through Deps.Watch, that a payment has changed.
 package consent

@@ -26,6 +26,13 @@
 // Only Channel.Find and the statement settle it: "not found" proves that an
 // order never arrived while the bank would still know it, and never after.
 //
+// # Deciding
+//
+// What a bank does not say for an hour, two people may decide in its place
+// (decide.go): one proposes, another approves, and the journal of it
+// (decisions.go) is only added to. The bank's own word is believed whenever it
+// comes, and counted when it contradicts them.
+//
 // # Statements
 //
 // StepStatements (statements.go) reads payee accounts. Each entry is put into

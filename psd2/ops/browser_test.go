@@ -12,6 +12,7 @@ import (
 
 	"github.com/rialto-hub/rialto/banks"
 	"github.com/rialto-hub/rialto/psd2"
+	"github.com/rialto-hub/rialto/psd2/hub"
 	"github.com/rialto-hub/rialto/psd2/ops"
 	"github.com/rialto-hub/rialto/psd2/testkit"
 	chromium "github.com/rialto-hub/rialto/psd2/testkit/browser"
@@ -19,11 +20,11 @@ import (
 
 // newLoopbackWorld runs the room without TLS under ops.localhost, as the demo
 // does: browsers treat that name as trustworthy.
-func newLoopbackWorld(t *testing.T) *world {
+func newLoopbackWorld(t *testing.T, change ...func(*ops.Deps)) *world {
 	t.Helper()
 	w := &world{t: t, clock: testkit.NewClock(), log: &logs{}, webhooks: &webhooks{}}
 	w.server = httptest.NewUnstartedServer(nil)
-	w.build()
+	w.build(change...)
 	_, port, err := net.SplitHostPort(w.server.Listener.Addr().String())
 	must(t, err)
 	w.server.Start()
@@ -121,6 +122,52 @@ func TestPictures(t *testing.T) {
 		}
 	}
 	c.Quiet()
+}
+
+// TestPicturesOfDecisions: the same for what two people see.
+func TestPicturesOfDecisions(t *testing.T) {
+	if os.Getenv("RIALTO_SCREENSHOT_DIR") == "" {
+		t.Skip("RIALTO_SCREENSHOT_DIR names no folder for pictures of the pages")
+	}
+	var h *hub.Hub
+	w := newLoopbackWorld(t, staffed, func(d *ops.Deps) { h = d.Hub })
+	w.busyDay()
+	w.silence("cafe", 5)
+	proposed, free := w.undecided(), w.transferOf(w.create("Deposit 4730"))
+	w.clock.Add(time.Hour)
+	_, err := h.Propose(t.Context(), hub.Operator{ID: "usr_olga", Name: "Olga Beispiel"}, hub.Draft{ObjectID: proposed.ID, Verdict: psd2.VerdictExecuted,
+		Reason: "The bank’s desk confirmed it by telephone.", Evidence: "Statement 2026/117, line 4"})
+	must(t, err)
+	w.undecidedYet()
+	c := chromium.Open(t, chromium.Options{Name: "desk"})
+	c.Go(w.server.URL+"/login", chromium.Named("login"))
+	_ = chromium.Value(c, chromedp.Evaluate[string](`document.cookie = "who=piet/supervisor; path=/"`))
+	for _, lang := range []string{"en", "de"} {
+		for _, scheme := range []string{"light", "dark"} {
+			for _, width := range []int64{390, 1280} {
+				name := func(page string) string { return fmt.Sprintf("%s-%s-%s-%d", page, lang, scheme, width) }
+				c.Look(width, scheme == "dark")
+				c.Go(w.server.URL+"/unknown?lang="+lang, chromium.Named("summary"))
+				c.Shot(name("8-queue"))
+				c.Go(w.server.URL+"/payments/"+proposed.ID, chromium.Named("approve"))
+				c.Shot(name("9-approve"))
+				c.Go(w.server.URL+"/transfers/"+free.ID, chromium.Named("propose"))
+				c.Shot(name("10-propose"))
+				c.Go(w.server.URL+"/transfers", chromium.Named("transfer-row"))
+				c.Shot(name("11-transfers"))
+				c.Go(w.server.URL+"/banks", chromium.Named("presumed-cafe"))
+				c.Shot(name("12-health"))
+			}
+		}
+	}
+	c.Quiet()
+}
+
+// undecidedYet is a payment whose bank still has time.
+func (w *world) undecidedYet() {
+	p := w.create("Deposit 4731")
+	w.attempt(p.ID, "cafe")
+	w.unknown(p.ID)
 }
 
 // busyDay makes payments of every kind; it gives one with a whole story and

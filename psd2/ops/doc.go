@@ -1,6 +1,7 @@
-// Package ops is the operator's room: he looks payments up, reads one
-// payment's whole story, sees which outcomes are unknown and how the banks do.
-// It shows; it changes nothing.
+// Package ops is the operators' room: they look payments and transfers up, read
+// one's whole story, see how the banks do, and decide under four eyes what
+// became of orders whose banks do not say. That is all they can change, and
+// psd2/hub holds the rules of it; nothing is ever sent from here.
 //
 //	GET  /                     303 to /payments
 //	GET  /login                the operator token is asked for (?next= a page of ours)
@@ -11,7 +12,12 @@
 //	GET  /payments/{id}/live   server-sent events: the story has changed
 //	POST /search               q= payment id, attempt id, EndToEndId, reference or IBAN
 //	GET  /search               303 to /payments
-//	GET  /banks                availability, reason and latency of each bank
+//	GET  /transfers[/{id}]     refunds and payouts (?state=); one's story, with recall and statement
+//	GET  /transfers/{id}/live  as for payments
+//	GET  /unknown              what is undecided, by age or (?by=amount) by amount
+//	POST /decisions            object= verdict= reason= evidence= proposes
+//	POST /decisions/{id}/approve, /decisions/{id}/return   by somebody else
+//	GET  /banks                availability, health windows and the measure of RTS Art. 33
 //	GET  /static/…             assets
 //
 // A search term may be personal, so it travels in a form's body and the answer
@@ -19,10 +25,11 @@
 // and no page repeats one that is not an id of ours. Templates get masked
 // values only (view.go); nothing here can show a whole IBAN or a payer's name.
 //
-// Until people can sign in, the deployment's operator token opens a session.
-// A session is a random cookie whose hash this process keeps in memory: it
-// ends after 15 idle minutes, after 8 hours, at logout, and when the process
-// ends. Several processes behind one name need sticky sessions.
+// People sign in through the interface Staff, which cmd adapts to package sca.
+// The deployment's operator token opens a session too, for reading alone:
+// whoever has it has no name to decide with. Such a session is a random cookie
+// whose hash this process keeps in memory: it ends after 15 idle minutes, after
+// 8 hours, at logout, and when the process ends.
 //
 // Neighbours: psd2/store and psd2/hub are read, psd2/bus says when a payment
 // changes, psd2/page gives the look, psd2/edge the plumbing. The deliveries of

@@ -54,31 +54,24 @@ func (w *world) check() {
 }
 
 func (w *world) objects(p *process) (payments []*psd2.Payment, transfers []*psd2.Transfer) {
-	ctx := context.Background()
-	for _, from := range []string{"payments", "transfers"} {
-		var ids []string
-		if err := p.db.Select(ctx, &ids, `SELECT id FROM `+from+` ORDER BY id`); err != nil {
-			w.find(Stuck, "read %s: %v", from, err)
-		}
-		for _, id := range ids {
-			var err error
-			if from == "payments" {
-				var x *psd2.Payment
-				if x, err = p.db.Payment(ctx, id); err == nil {
-					payments = append(payments, x)
-				}
-			} else {
-				var x *psd2.Transfer
-				if x, err = p.db.Transfer(ctx, id); err == nil {
-					transfers = append(transfers, x)
-				}
-			}
-			if err != nil {
-				w.find(Stuck, "read %s: %v", id, err)
-			}
-		}
+	payments = readAll(w, p, `SELECT id FROM payments ORDER BY id`, p.db.Payment)
+	return payments, readAll(w, p, `SELECT id FROM transfers ORDER BY id`, p.db.Transfer)
+}
+
+func readAll[T any](w *world, p *process, query string, load func(context.Context, string) (T, error)) (list []T) {
+	var ids []string
+	if err := p.db.Select(context.Background(), &ids, query); err != nil {
+		w.find(Stuck, "%s: %v", query, err)
 	}
-	return payments, transfers
+	for _, id := range ids {
+		x, err := load(context.Background(), id)
+		if err != nil {
+			w.find(Stuck, "read %s: %v", id, err)
+			continue
+		}
+		list = append(list, x)
+	}
+	return list
 }
 
 // checkRepeats: a wish repeated under one key is one object.

@@ -15,6 +15,7 @@
 //	till.go      the merchant's own account: refunds, payouts, statement
 //	payer.go     payers who double-click, leave, cancel, come back twice
 //	merchant.go  merchants who retry, refund, and are down when they are told
+//	operator.go  the people who decide what no bank says
 //	disk.go      SQLite's driver, with commits that fail before and after
 //	stream.go    NATS: loss, duplicates, lost acknowledgements, a lost disk
 //	process.go   a process that dies, sleeps, or whose clock jumps
@@ -31,10 +32,12 @@
 //
 // After a while of chaos everything is healed and time runs until nothing is
 // left to do. Then check.go compares the hub's books with what the banks and
-// merchants saw. plant_test.go puts five classic faults in and demands that they
-// are found.
+// merchants saw. The tests put five classic faults in and demand that each is
+// found.
 //
 // Not in the model: torn pages and lost fsyncs below SQLite, PostgreSQL's
-// concurrency (psd2/store's own tests run there), TLS and the wire formats of
-// banks (their adapters' tests), the web pages, compliance's decisions.
+// concurrency (psd2/store's own tests run there), more than one question to
+// banks at a time within a process, TLS and the wire formats of banks (their
+// adapters' tests), logins that a bank wants before an order, recalls, the API
+// and the web pages, compliance's decisions.
 package sim

@@ -146,7 +146,7 @@ func (s *schedule) turn(t *task, alive bool) {
 	t.resume <- alive
 	select {
 	case <-s.yielded:
-	case <-time.After(30 * time.Second): // real time: it waits for something that is not ours
+	case <-time.After(2 * time.Minute): // real time: it waits for something that is not ours
 		stacks := make([]byte, 1<<20)
 		s.broken(t.name + " hangs\n" + string(stacks[:runtime.Stack(stacks, true)]))
 		panic("sim: " + t.name + " hangs")

@@ -4,6 +4,7 @@
 package demo
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -43,21 +44,28 @@ type Options struct {
 
 // World is the running demo.
 type World struct {
-	Hub       *run.Hub
-	Bank      *sandbox.Sandbox
-	Casino    *casino.Casino
-	HubURL    string
-	BankURL   string
-	CasinoURL string
-	OpsURL    string
-	AdminURL  string
+	Hub         *run.Hub
+	Bank        *sandbox.Sandbox
+	Casino      *casino.Casino
+	HubURL      string
+	BankURL     string
+	CasinoURL   string
+	OpsURL      string
+	AdminURL    string
+	OfficersURL string
 
 	Script *Script
 
-	client    *apiclient.Client // the casino's
+	online  house // the casino on the internet
+	lounge  house // and its tables
+	log     *slog.Logger
+	closers []func() error
+}
+
+// house is a merchant as the script plays at it.
+type house struct {
+	client    *apiclient.Client
 	accountID string
-	log       *slog.Logger
-	closers   []func() error
 }
 
 // Ports of the demo when they are free.
@@ -88,7 +96,7 @@ func Start(ctx context.Context, o Options) (w *World, err error) {
 		return fmt.Sprintf("http://%s:%d", host, l.Addr().(*net.TCPAddr).Port)
 	}
 	w.HubURL, w.BankURL, w.CasinoURL = at("pay.localhost", l[0]), at("bank.localhost", l[1]), at("casino.localhost", l[2])
-	w.OpsURL, w.AdminURL = at("ops.localhost", l[3]), at("127.0.0.1", l[4])
+	w.OpsURL, w.AdminURL, w.OfficersURL = at("ops.localhost", l[3]), at("127.0.0.1", l[4]), at("officers.localhost", l[5])
 	if err = w.startBank(ctx, o.Dir, l[1]); err != nil {
 		return w, err
 	}
@@ -204,6 +212,11 @@ type casinoFile struct {
 	MerchantID string `json:"merchant_id"`
 	AccountID  string `json:"account_id"`
 	EndpointID string `json:"endpoint_id"`
+	Lounge     struct {
+		MerchantID string `json:"merchant_id"`
+		AccountID  string `json:"account_id"`
+		EndpointID string `json:"endpoint_id"`
+	} `json:"lounge"`
 }
 
 func (w *World) startHub(ctx context.Context, dir string, file casinoFile, public, ops, admin, officers net.Listener) error {
@@ -267,7 +280,10 @@ func (w *World) startCasino(ctx context.Context, dir string, file casinoFile, l 
 	if err != nil {
 		return err
 	}
-	w.client, w.accountID = client, file.AccountID
+	w.online = house{client, file.AccountID}
+	if err := w.openLounge(ctx, file, key, jwks, "http://"+l.Addr().String()+"/webhook"); err != nil {
+		return err
+	}
 	w.Script = &Script{world: w, seed: func() uint64 { return uint64(time.Now().UnixMicro()) }}
 	c := casino.Config{URL: w.CasinoURL, AccountID: file.AccountID, Client: client, JWKS: jwksOfHub, Now: time.Now, Script: w.Script}
 	for _, k := range endpoint.Keys {
@@ -285,18 +301,48 @@ func (w *World) startCasino(ctx context.Context, dir string, file casinoFile, l 
 	return nil
 }
 
+// openLounge makes the merchant behind the casino's tables: no game on the
+// internet, so no monthly limit. It signs with the casino's key and is told at
+// the casino's address, which knows the hub's keys.
+func (w *World) openLounge(ctx context.Context, file casinoFile, key *jose.Key, jwks []byte, address string) error {
+	l := file.Lounge
+	err := run.PutMerchant(ctx, w.Hub.Store, &psd2.Merchant{
+		ID: l.MerchantID, Name: "Lucky Tide Lounge", LegalName: "Lucky Tide Lounge Ltd", Website: "casino.localhost", Keys: jwks,
+		Accounts:   []psd2.PayeeAccount{{ID: l.AccountID, Name: payeeName, IBAN: PayeeIBAN, BIC: "SANDDEFFXXX"}},
+		ReturnURIs: []string{w.CasinoURL + "/back"}, PayerPolicy: psd2.PayerRequired,
+	})
+	if err != nil {
+		return err
+	}
+	if _, err = w.Hub.Webhooks.Put(ctx, webhooks.Endpoint{ID: l.EndpointID, MerchantID: l.MerchantID, URL: address}); err != nil {
+		return err
+	}
+	client, err := apiclient.New(apiclient.Config{
+		BaseURL: w.HubURL, ClientID: l.MerchantID, Key: key, Random: rand.Reader,
+		HTTP: &http.Client{Transport: &http.Transport{DialContext: payer.DialLoopback}, Timeout: 30 * time.Second},
+	})
+	w.lounge = house{client, l.AccountID}
+	return err
+}
+
 func loadCasino(path string) (f casinoFile, err error) {
 	data, err := os.ReadFile(path)
 	if err == nil {
-		return f, json.Unmarshal(data, &f)
+		err = json.Unmarshal(data, &f)
 	}
-	if !errors.Is(err, os.ErrNotExist) {
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return f, err
 	}
 	id := func(prefix string) string { return psd2.NewID(prefix, time.Now(), rand.Reader) }
-	f = casinoFile{id(psd2.PrefixMerchant), id(psd2.PrefixAccount), id(psd2.PrefixEndpoint)}
-	if data, err = json.Marshal(f); err != nil {
+	if f.MerchantID == "" {
+		f.MerchantID, f.AccountID, f.EndpointID = id(psd2.PrefixMerchant), id(psd2.PrefixAccount), id(psd2.PrefixEndpoint)
+	}
+	if f.Lounge.MerchantID == "" {
+		f.Lounge.MerchantID, f.Lounge.AccountID, f.Lounge.EndpointID = id(psd2.PrefixMerchant), id(psd2.PrefixAccount), id(psd2.PrefixEndpoint)
+	}
+	again, err := json.Marshal(f)
+	if err != nil || bytes.Equal(again, data) {
 		return f, err
 	}
-	return f, os.WriteFile(path, data, 0o600)
+	return f, os.WriteFile(path, again, 0o600)
 }

@@ -37,7 +37,7 @@ func TestTypologiesRaiseTheirAlerts(t *testing.T) {
 	if w.Script.Play() {
 		t.Error("a second play began beside the first")
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	missing := map[string]bool{}
 	tick := time.NewTicker(200 * time.Millisecond)
@@ -53,7 +53,7 @@ func TestTypologiesRaiseTheirAlerts(t *testing.T) {
 			}
 		}
 		var fired []string
-		if err := w.Hub.Store.Select(ctx, &fired, `SELECT DISTINCT rule FROM compliance_hits`); err != nil {
+		if err := w.Hub.Store.Select(t.Context(), &fired, `SELECT DISTINCT rule FROM compliance_hits`); err != nil {
 			t.Fatal(err)
 		}
 		for _, rule := range fired {

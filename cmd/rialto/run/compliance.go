@@ -4,12 +4,15 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/rialto-hub/rialto/compliance"
 	"github.com/rialto-hub/rialto/compliance/limits"
 	"github.com/rialto-hub/rialto/compliance/monitor"
+	"github.com/rialto-hub/rialto/compliance/rulebook"
 	"github.com/rialto-hub/rialto/compliance/rules"
+	"github.com/rialto-hub/rialto/compliance/screening"
 	"github.com/rialto-hub/rialto/psd2"
 	"github.com/rialto-hub/rialto/psd2/hub"
 	"github.com/rialto-hub/rialto/psd2/store"
@@ -17,17 +20,43 @@ import (
 
 // openCompliance makes the officers' desk, the monitor that hands it alerts,
 // and the gate that is asked before money moves.
-func (h *Hub) openCompliance(context.Context) (err error) {
+func (h *Hub) openCompliance(ctx context.Context) (err error) {
 	c := h.cfg.Compliance
 	if c.Disabled {
 		h.log.Warn("compliance is off: no transaction is monitored")
 		return nil
 	}
-	if h.desk, err = compliance.NewDesk(c.Desk, compliance.Deps{Store: h.Store, Keys: h.Keys, Now: time.Now, Random: rand.Reader, Log: h.log}); err != nil {
+	h.desk, err = compliance.NewDesk(c.Desk, compliance.Deps{
+		Store: h.Store, Keys: h.Keys, Now: time.Now, Random: rand.Reader, Log: h.log,
+		// Whoever keeps something of a person forgets it with him; both exist by then.
+		Forget: []func(*store.Tx, string) error{
+			func(tx *store.Tx, person string) error { return h.monitor.Forget(tx, person) },
+			func(tx *store.Tx, person string) error { return h.screening.Forget(tx, person) },
+		},
+	})
+	if err != nil {
+		return err
+	}
+	if strings.HasPrefix(h.cfg.Database.URL, "sqlite:") { // PostgreSQL: "rialto migrate --serving-role"
+		if err = compliance.Protect(ctx, h.Store, ""); err != nil {
+			return err
+		}
+	}
+	h.book, err = rulebook.Open(ctx, c.Rulebook, rulebook.Deps{
+		Store: h.Store, Keys: h.Keys, Audit: h.desk, Outcomes: h.desk, History: monitor.Archive{Store: h.Store}, Random: rand.Reader, Log: h.log,
+	})
+	if err != nil {
+		return err
+	}
+	h.screening, err = screening.New(c.Screening, screening.Deps{
+		Store: h.Store, Desk: h.desk, Holder: h.id, Random: rand.Reader, Log: h.log, Metrics: h.registry,
+	})
+	if err != nil {
 		return err
 	}
 	h.monitor, err = monitor.New(c.Monitor, monitor.Deps{
-		Store: h.Store, Alerts: h.desk, Bus: h.bus, Holder: h.id, Log: h.log, Metrics: h.registry,
+		Store: h.Store, Alerts: h.desk, Book: h.book, Screened: h.screening, Keeper: h.desk, Audit: h.desk,
+		Bus: h.bus, Holder: h.id, Log: h.log, Metrics: h.registry,
 	})
 	if err != nil {
 		return err
@@ -51,6 +80,8 @@ func (h *Hub) complianceWork() []worker {
 	return []worker{
 		{"monitor", h.monitor.Step, h.monitor.Wake()},
 		{name: "desk", step: h.desk.Step},
+		{name: "rulebook", step: h.book.Step},
+		{name: "screening", step: h.screening.Step},
 		{name: "limits", step: h.limits.Step},
 		{name: "limits follow", step: h.limits.Follower(h.id).Step},
 	}

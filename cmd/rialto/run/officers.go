@@ -46,7 +46,7 @@ func (h *Hub) officers(l net.Listener) (http.Handler, error) {
 		profile = goaml.Sandbox()
 	}
 	room, err := console.New(console.Deps{
-		Desk: h.desk, Login: officersLogin{staff}, Goaml: profile, Merchant: h.merchantName, Edge: h.edge,
+		Desk: h.desk, Login: officersLogin{staff}, Goaml: profile, Book: h.book, Merchant: h.merchantName, Edge: h.edge,
 		Provider: h.cfg.Pages.Provider, Now: time.Now, Log: h.log,
 	})
 	if err != nil {

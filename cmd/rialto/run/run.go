@@ -26,6 +26,8 @@ import (
 	"github.com/rialto-hub/rialto/compliance"
 	"github.com/rialto-hub/rialto/compliance/limits"
 	"github.com/rialto-hub/rialto/compliance/monitor"
+	"github.com/rialto-hub/rialto/compliance/rulebook"
+	"github.com/rialto-hub/rialto/compliance/screening"
 	"github.com/rialto-hub/rialto/configs"
 	"github.com/rialto-hub/rialto/psd2"
 	"github.com/rialto-hub/rialto/psd2/bus"
@@ -61,22 +63,24 @@ type Hub struct {
 	Webhooks                    *webhooks.Service
 	Keys                        *jose.KeySet
 
-	cfg      configs.Config
-	log      *slog.Logger
-	registry *prometheus.Registry
-	bus      *bus.Bus
-	hub      *hub.Hub
-	banks    *banks.Registry
-	channels map[string]banks.Channel // by payee account
-	vop      hub.VoP
-	payers   *sca.Service
-	desk     *compliance.Desk // nil when compliance is off
-	monitor  *monitor.Monitor
-	limits   *limits.Keeper
-	gate     hub.Gate
-	edge     *edge.Edge
-	id       string         // of this process in leases
-	closers  []func() error // run in reverse
+	cfg       configs.Config
+	log       *slog.Logger
+	registry  *prometheus.Registry
+	bus       *bus.Bus
+	hub       *hub.Hub
+	banks     *banks.Registry
+	channels  map[string]banks.Channel // by payee account
+	vop       hub.VoP
+	payers    *sca.Service
+	desk      *compliance.Desk // nil when compliance is off
+	monitor   *monitor.Monitor
+	book      *rulebook.Book
+	screening *screening.Service
+	limits    *limits.Keeper
+	gate      hub.Gate
+	edge      *edge.Edge
+	id        string         // of this process in leases
+	closers   []func() error // run in reverse
 
 	beforeShutdown []func() // ends what a server would wait for
 	failed         chan error
