@@ -100,6 +100,9 @@ func TestTimeLimitWarnsAndGivesMore(t *testing.T) { // B29
 		t.Errorf("warned with 32 seconds left: %q", got)
 	}
 	until(c, `document.querySelector("[role=alert]").textContent.includes("less than 30 seconds")`)
+	if open := chromium.Value(c, chromedp.Evaluate[float64](`performance.now() / 1000`)); open > 12 {
+		t.Errorf("the warning came %.0f seconds before the end, want at least 20", 32-open)
+	}
 	c.Shot("warned")
 	if got := chromium.Value(c, chromedp.Evaluate[string](`document.activeElement.tagName`)); got != "BODY" && got != "MAIN" {
 		t.Errorf("the warning takes the focus to %s", got)

@@ -39,12 +39,11 @@ func TestTypologiesRaiseTheirAlerts(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	missing := map[string]bool{}
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		p := w.Script.Progress()
-		missing = map[string]bool{}
+		missing := map[string]bool{}
 		for _, l := range p.Lines {
 			if l.Rules != "" {
 				for _, rule := range strings.Split(l.Rules, ", ") {
