@@ -82,7 +82,7 @@ type confirmation struct {
 func (c confirmation) Need(ctx context.Context, p *psd2.Payment, approach string, stepUp bool, b hub.Browser) (path string, blocked bool, err error) {
 	facts := sca.PaymentFacts{
 		PaymentID: p.ID, PersonID: p.PersonID, Amount: p.Amount, CreditorIBAN: p.Personal.Payee.IBAN, Approach: approach,
-		DeviceSecret: b.DeviceSecret, DeviceProof: b.DeviceProof,
+		DeviceSecret: b.DeviceSecret, DeviceProof: b.DeviceProof, Behaviour: b.Behaviour,
 	}
 	if stepUp {
 		facts.Risk = sca.Risk{Score: stepUpRisk, Reasons: []string{"rule"}}

@@ -71,13 +71,13 @@ func listener(given net.Listener, addr string) (net.Listener, error) {
 func (h *Hub) public() (http.Handler, error) {
 	apiRoom, err := api.New(api.Deps{
 		Store: h.Store, Hub: h.hub, Webhooks: h.Webhooks, Keys: h.Keys, Edge: h.edge, PublicURL: h.cfg.Hub.PublicURL, Limits: h.cfg.Limits,
-		Sandbox: h.cfg.Sandbox, Statements: camt053{time.Now}, Now: time.Now, Random: rand.Reader,
+		Sandbox: h.cfg.Sandbox, Statements: camt053{time.Now}, Receipts: h.payers, Now: time.Now, Random: rand.Reader,
 	})
 	if err != nil {
 		return nil, err
 	}
 	pages, err := consent.New(consent.Deps{
-		Config: h.cfg.Pages, PublicURL: h.cfg.Hub.PublicURL, Hub: h.hub, Watch: h.bus.Watch,
+		Config: h.cfg.Pages, PublicURL: h.cfg.Hub.PublicURL, Hub: h.hub, SCA: h.payers, Watch: h.bus.Watch,
 		SealSecret: []byte(h.Store.Lookup("seal", "answers")),
 		Edge:       h.edge, Now: time.Now, Random: rand.Reader, Log: h.log,
 	})
