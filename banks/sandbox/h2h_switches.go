@@ -1,9 +1,6 @@
 package sandbox
 
-import (
-	"regexp"
-	"sync"
-)
+import "regexp"
 
 // H2HSwitches are an operator's faults for one corporate customer's channel.
 // Counters count down by themselves. They last as long as the process.
@@ -46,40 +43,7 @@ func (s H2HSwitches) valid() bool {
 }
 
 // h2hBoard holds a channel's switches.
-type h2hBoard struct {
-	mu sync.Mutex
-	s  H2HSwitches
-}
-
-func (b *h2hBoard) get() H2HSwitches {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.s
-}
-
-// update changes the switches; fn returns false to leave them as they are.
-func (b *h2hBoard) update(fn func(*H2HSwitches) bool) (H2HSwitches, bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	next := b.s
-	ok := fn(&next) && next.valid()
-	if ok {
-		b.s = next
-	}
-	return b.s, ok
-}
-
-// take uses one of a counter up.
-func (b *h2hBoard) take(counter func(*H2HSwitches) *int) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	n := counter(&b.s)
-	if *n <= 0 {
-		return false
-	}
-	*n--
-	return true
-}
+type h2hBoard = board[H2HSwitches]
 
 func forgeNext(s *H2HSwitches) *int    { return &s.ForgeNext }
 func unsignedNext(s *H2HSwitches) *int { return &s.UnsignedNext }

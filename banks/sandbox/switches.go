@@ -87,28 +87,20 @@ func (s Switches) Quiet() bool {
 
 func within(n, limit int) bool { return n >= 0 && n <= limit }
 
-// switchboard holds a bank's switches.
-type switchboard struct {
-	mu    sync.Mutex
-	s     Switches
-	asked int // questions answered while StatusBack is on
+// board holds switches of one kind, which many requests read and use up at once.
+type board[S interface{ valid() bool }] struct {
+	mu sync.Mutex
+	s  S
 }
 
-func newSwitchboard(b Bank) *switchboard {
-	return &switchboard{s: quietSwitches(b)}
-}
-
-// quietSwitches are those that a bank begins with.
-func quietSwitches(b Bank) Switches { return Switches{Down: b.Down, RetryAfterSecs: 30} }
-
-func (b *switchboard) get() Switches {
+func (b *board[S]) get() S {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.s
 }
 
 // update changes the switches; fn returns false to leave them as they are.
-func (b *switchboard) update(fn func(*Switches) bool) (Switches, bool) {
+func (b *board[S]) update(fn func(*S) bool) (S, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	next := b.s
@@ -120,7 +112,7 @@ func (b *switchboard) update(fn func(*Switches) bool) (Switches, bool) {
 }
 
 // take uses one of a counter up.
-func (b *switchboard) take(counter func(*Switches) *int) bool {
+func (b *board[S]) take(counter func(*S) *int) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	n := counter(&b.s)
@@ -130,6 +122,19 @@ func (b *switchboard) take(counter func(*Switches) *int) bool {
 	*n--
 	return true
 }
+
+// switchboard holds a bank's switches.
+type switchboard struct {
+	board[Switches]
+	asked int // questions answered while StatusBack is on
+}
+
+func newSwitchboard(b Bank) *switchboard {
+	return &switchboard{board: board[Switches]{s: quietSwitches(b)}}
+}
+
+// quietSwitches are those that a bank begins with.
+func quietSwitches(b Bank) Switches { return Switches{Down: b.Down, RetryAfterSecs: 30} }
 
 func loseBefore(s *Switches) *int { return &s.LoseBefore }
 func loseAfter(s *Switches) *int  { return &s.LoseAfter }

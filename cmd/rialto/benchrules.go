@@ -1,12 +1,10 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
-	"os"
+	"io"
 
 	"github.com/rialto-hub/rialto/cmd/rialto/bench"
-	"github.com/rialto-hub/rialto/psd2/store"
 )
 
 // benchRules measures what judging one transaction by all rules costs. It is a
@@ -17,37 +15,28 @@ func benchRules(e env, args []string) error {
 	transactions := f.Int("transactions", 20_000, "how many are judged in memory; the database gets a tenth")
 	players := f.Int("players", 500, "who make them")
 	seed := f.Uint64("seed", 1, "of the invented transactions")
-	url := f.String("database-url", "", "postgres://… instead of SQLite")
-	keyFile := f.String("key-file", "", "the deployment key, with --database-url")
+	db := databaseFlags(f)
 	if err := parse(f, args, 0); err != nil {
 		return err
 	}
 	if *transactions < 1 || *players < 1 {
 		return usagef("--transactions and --players must be at least 1")
 	}
-	dir, err := os.MkdirTemp("", "rialto-bench")
+	dir, remove, err := scratch()
 	if err != nil {
 		return err
 	}
-	defer func() { _ = os.RemoveAll(dir) }() // a leftover in the temporary folder harms nobody
-	o := bench.RulesOptions{Database: store.Config{URL: "sqlite:" + dir + "/rialto.db"}, Transactions: *transactions, Players: *players, Seed: *seed}
-	if *url != "" {
-		o.Database = store.Config{URL: *url, KeyFile: *keyFile}
-		if *keyFile == "" {
-			o.Database.KeyFile = dir + "/deployment.key"
-		}
-	}
-	r, err := bench.Rules(e.ctx, o)
+	defer remove()
+	r, err := bench.Rules(e.ctx, bench.RulesOptions{Database: db.store(dir), Transactions: *transactions, Players: *players, Seed: *seed})
 	if err != nil {
 		return err
 	}
-	if *asJSON {
-		if err := json.NewEncoder(e.stdout).Encode(r); err != nil {
-			return err
-		}
-	} else {
-		fmt.Fprintf(e.stdout, "%d rules, %d transactions of %d players (seed %d)\nin memory %.1f µs, p99 %.1f µs\nat the gate p50 %.2f ms, p99 %.2f ms; consumer %.0f/s\n",
+	err = tell(e, *asJSON, r, func(w io.Writer) {
+		fmt.Fprintf(w, "%d rules, %d transactions of %d players (seed %d)\nin memory %.1f µs, p99 %.1f µs\nat the gate p50 %.2f ms, p99 %.2f ms; consumer %.0f/s\n",
 			r.Rules, r.Transactions, r.Players, r.Seed, r.MemoryMeanUS, r.MemoryP99US, r.GateP50MS, r.GateP99MS, r.ConsumerPerS)
+	})
+	if err != nil {
+		return err
 	}
 	if r.Over != "" {
 		fmt.Fprintln(e.stderr, "over the bound:", r.Over)

@@ -1,8 +1,8 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/rialto-hub/rialto/compliance/names"
@@ -64,9 +64,7 @@ func benchScreening(e env, args []string) error {
 		}
 	}
 	r := names.Bench(e.ctx, names.NewIndex(list), names.BenchOptions{})
-	if *asJSON {
-		return json.NewEncoder(e.stdout).Encode(r)
-	}
-	fmt.Fprintf(e.stdout, "%d entries, %d names: %.0f queries/s, p50 %.2f ms, p99 %.2f ms\n", r.Entries, r.Names, r.QueriesPerSecond, r.P50Ms, r.P99Ms)
-	return nil
+	return tell(e, *asJSON, r, func(w io.Writer) {
+		fmt.Fprintf(w, "%d entries, %d names: %.0f queries/s, p50 %.2f ms, p99 %.2f ms\n", r.Entries, r.Names, r.QueriesPerSecond, r.P50Ms, r.P99Ms)
+	})
 }

@@ -1,9 +1,8 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
-	"os"
+	"io"
 
 	"github.com/rialto-hub/rialto/psd2/sim"
 )
@@ -22,21 +21,14 @@ func simCommand(e env, args []string) error {
 	if *seeds < 1 {
 		return usagef("--seeds must be at least 1")
 	}
-	o := sim.Options{First: *first, Seeds: *seeds}
-	if terminal(os.Stderr) {
-		o.Progress = func(done, of int) { fmt.Fprintf(e.stderr, "\rworld %d of %d", done, of) }
-		defer fmt.Fprintln(e.stderr)
-	}
-	r, err := sim.Run(e.ctx, o)
+	show, end := progress(e, "world %d of %d", 1)
+	defer end()
+	r, err := sim.Run(e.ctx, sim.Options{First: *first, Seeds: *seeds, Progress: show})
 	if err != nil {
 		return err
 	}
-	if *asJSON {
-		if err := json.NewEncoder(e.stdout).Encode(r); err != nil {
-			return err
-		}
-	} else {
-		fmt.Fprintf(e.stdout, "%d worlds: %d orders doubled, %d wrong ends, %d events lost, %d left undecided\n",
+	err = tell(e, *asJSON, r, func(w io.Writer) {
+		fmt.Fprintf(w, "%d worlds: %d orders doubled, %d wrong ends, %d events lost, %d left undecided\n",
 			r.Seeds, r.DoubleSubmissions, r.WrongFinal, r.LostEvents, r.Stuck)
 		for i, x := range r.Failures {
 			if i == 0 {
@@ -44,11 +36,14 @@ func simCommand(e env, args []string) error {
 					fmt.Fprintln(e.stderr, line)
 				}
 			}
-			fmt.Fprintf(e.stdout, "seed %d\n", x.Seed)
+			fmt.Fprintf(w, "seed %d\n", x.Seed)
 			for _, what := range x.Findings {
-				fmt.Fprintln(e.stdout, "  "+what)
+				fmt.Fprintln(w, "  "+what)
 			}
 		}
+	})
+	if err != nil {
+		return err
 	}
 	if !r.OK() {
 		return errFinding

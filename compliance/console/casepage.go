@@ -223,12 +223,12 @@ func (v *visit) input(name string, value any) string {
 			return v.at(t).Text
 		}
 		if iban, err := psd2.ParseIBAN(strings.ToUpper(x)); err == nil {
-			return maskedIBAN(iban)
+			return page.MaskedIBAN(iban)
 		}
 		if isWord(x) {
 			return x
 		}
-		return masked(x)
+		return page.MaskedName(x)
 	case nil:
 		return "–"
 	case []any:
@@ -289,14 +289,14 @@ func (v *visit) person(f *compliance.Facts) []fact {
 		return nil
 	}
 	list := []fact{
-		{Term: v.say("person.name"), Text: masked(f.Player.Name)},
+		{Term: v.say("person.name"), Text: page.MaskedName(f.Player.Name)},
 		{Term: v.say("person.birth"), Text: maskedDigits(f.Player.DateOfBirth)},
-		{Term: v.say("person.reference"), Text: masked(f.Player.Reference)},
+		{Term: v.say("person.reference"), Text: page.MaskedName(f.Player.Reference)},
 		{Term: v.say("person.residence"), Text: f.Player.Residence},
 		{Term: v.say("person.kyc"), Text: f.Player.KYCStatus},
 	}
 	for i, a := range f.Accounts {
-		list = append(list, fact{Term: v.say("person.account", "n", i+1), Text: maskedIBAN(a.IBAN) + " · " + masked(a.Name)})
+		list = append(list, fact{Term: v.say("person.account", "n", i+1), Text: page.MaskedIBAN(a.IBAN) + " · " + page.MaskedName(a.Name)})
 	}
 	return slices.DeleteFunc(list, func(x fact) bool { return x.Text == "" })
 }

@@ -237,12 +237,12 @@ func (v *visit) graphOf(c *compliance.Case, f *compliance.Facts) *graph {
 		g.Lines = append(g.Lines, edgeLine{x1, y1 + nodeHeight/2, x2, y2 + nodeHeight/2})
 	}
 	self := y(0, 1)
-	g.Nodes = append(g.Nodes, node{columnOne, self, "self", masked(f.Player.Name), "…" + short(c.PersonID)})
+	g.Nodes = append(g.Nodes, node{columnOne, self, "self", page.MaskedName(f.Player.Name), "…" + short(c.PersonID)})
 	for i := range things {
 		n := node{X: columnTwo, Y: y(i, things), Kind: "account"}
 		if i < len(f.Accounts) {
 			a := f.Accounts[i]
-			n.Label, n.Sub = maskedIBAN(a.IBAN), masked(a.Name)
+			n.Label, n.Sub = page.MaskedIBAN(a.IBAN), page.MaskedName(a.Name)
 		} else {
 			n.Kind, n.Label, n.Sub = "device", v.say("graph.device"), "…"+short(v.Desk.Store.Lookup("device", f.Devices[i-len(f.Accounts)]))
 		}

@@ -7,7 +7,6 @@ import (
 	"unicode"
 
 	"github.com/rialto-hub/rialto/compliance"
-	"github.com/rialto-hub/rialto/psd2"
 	"github.com/rialto-hub/rialto/psd2/page"
 )
 
@@ -145,23 +144,6 @@ func short(id string) string {
 	}
 	return id[len(id)-6:]
 }
-
-// masked shows of each word the first letter and how long it is.
-func masked(text string) string {
-	words := strings.FieldsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || r == '-' })
-	words = words[:min(len(words), 8)]
-	for i, w := range words {
-		runes := []rune(w)
-		first := runes[0]
-		if !unicode.IsLetter(first) && !unicode.IsDigit(first) {
-			first = '•'
-		}
-		words[i] = string(first) + strings.Repeat("•", min(len(runes)-1, 24))
-	}
-	return strings.Join(words, " ")
-}
-
-func maskedIBAN(i psd2.IBAN) string { return strings.ReplaceAll(i.Masked(), " ", "\u00a0") }
 
 // tidy undoes what copying does to an id.
 func tidy(q string) string {

@@ -28,103 +28,18 @@ func (t *tally) note(to *map[string]int, rule string) {
 }
 
 // Observe judges facts that come from elsewhere than the journal, such as the
-// history of a hub that is taken over, all in one transaction.
+// history of a hub that is taken over, all in one transaction. Of one that
+// comes in several revisions the newest counts.
 func (m *Monitor) Observe(ctx context.Context, facts ...*rules.Fact) error {
 	set, err := m.sets.current(ctx)
 	if err != nil {
 		return err
 	}
-	var counts tally
-	err = m.deps.Store.Tx(ctx, func(tx *store.Tx) error {
-		counts = tally{}
-		for _, f := range facts {
-			if err := m.apply(tx, set, subject{fact: f}, &counts); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err == nil {
-		m.metrics.add(counts)
+	subjects := make([]subject, len(facts))
+	for i, f := range facts {
+		subjects[i].fact = f
 	}
-	return err
-}
-
-// apply remembers a transaction as it stands and judges it, and those after it
-// that were judged without it. A revision that is known changes nothing.
-func (m *Monitor) apply(tx *store.Tx, set *ruleSet, s subject, counts *tally) error {
-	fresh, err := remember(tx, s.fact, s.personID)
-	if err != nil || !fresh {
-		return err
-	}
-	if s.fact.Status == rules.Pending {
-		return nil // nothing has moved yet
-	}
-	if err := m.judge(tx, set, s, false, counts); err != nil {
-		return err
-	}
-	rows, err := later(tx, s.fact)
-	if err != nil {
-		return err
-	}
-	for _, r := range rows {
-		f, err := r.fact()
-		if err != nil {
-			return err
-		}
-		if err := m.judge(tx, set, subject{fact: f, personID: r.PersonID}, false, counts); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// judge applies the rules, records new hits with the alerts they raise, and
-// makes or renews the one decision. A deposit that failed moved no money: it is
-// decided without rules, and counts as a try for others.
-func (m *Monitor) judge(tx *store.Tx, set *ruleSet, s subject, bySweeper bool, counts *tally) error {
-	engine := set.live.of(s.fact.Merchant)
-	j := &rules.Judgement{ID: s.fact.ID, Profile: engine.Profile, Version: engine.Version, Action: rules.Allow}
-	if s.fact.Status != rules.Failed {
-		h, err := history(tx, set.reach(s.fact.Merchant), s.fact)
-		if err != nil {
-			return err
-		}
-		if j, err = engine.Judge(s.fact, h); err != nil {
-			return err
-		}
-		if err := m.watch(tx, set, &s, h, j); err != nil {
-			return err
-		}
-	}
-	for _, hit := range j.Hits {
-		if err := m.record(tx, s, hit, j, counts); err != nil {
-			return err
-		}
-	}
-	return m.decide(tx, j, bySweeper, counts)
-}
-
-// watch lets those judge who only watch: the rule set in shadow, and the model.
-func (m *Monitor) watch(tx *store.Tx, set *ruleSet, s *subject, h *rules.History, j *rules.Judgement) error {
-	if err := m.shadow(tx, set, s.fact, h, j); err != nil {
-		return err
-	}
-	scored, err := m.score(tx, set, s.fact, h)
-	s.scored = scored
-	return err
-}
-
-// shadow records what the set in shadow says beside what was decided.
-func (m *Monitor) shadow(tx *store.Tx, set *ruleSet, f *rules.Fact, h *rules.History, j *rules.Judgement) error {
-	if set.shadowID == "" {
-		return nil
-	}
-	other, err := set.shadow.of(f.Merchant).Judge(f, h)
-	if err != nil {
-		return err
-	}
-	return m.deps.Book.Note(tx, set.shadowID, f.At, j, other)
+	return m.settle(ctx, set, subjects, false)
 }
 
 // record stores a hit once and hands it to the officers.
@@ -246,18 +161,7 @@ func (m *Monitor) sweepOne(ctx context.Context, set *ruleSet, r row) error {
 		}
 		s.personID = r.PersonID
 	}
-	var counts tally
-	err = m.deps.Store.Tx(ctx, func(tx *store.Tx) error {
-		counts = tally{}
-		if _, err := remember(tx, s.fact, s.personID); err != nil {
-			return err
-		}
-		return m.judge(tx, set, s, true, &counts)
-	})
-	if err == nil {
-		m.metrics.add(counts)
-	}
-	return err
+	return m.settle(ctx, set, []subject{s}, true)
 }
 
 func (m *Monitor) sweepHours(ctx context.Context, now time.Time) (again bool, err error) {

@@ -5,6 +5,9 @@
 //
 //	  - The consumer is whoever holds the lease. The facts, the decision, the hits, the alerts they raise and the cursor are one
 //	    transaction, so a process that dies loses nothing and doubles nothing; an event that comes again finds its revision known.
+//	  - Nobody waits for the judging: the past is read and the rules look outside a transaction, a whole batch at once, each transaction
+//	    once. What came of it is written only if what is remembered still has the revision that was read; else it is judged anew.
+//	  - What changes nothing that rules see, accepted becoming settled, say, is remembered and not judged again.
 //	  - A transaction has exactly one decision. It is made when money is accepted or the transaction has ended; later facts (the holder of
 //	    the account, say) may add hits to it. What never gets that far is decided by the sweeper, and a metric counts what is undecided.
 //	  - A transaction that came late is judged, and so are those after it that were judged without it.
@@ -18,7 +21,7 @@
 //	  - What is five years old goes (keep.go), unless a legal hold or an open case keeps it; erasure takes at once what the law does not keep.
 //	  - Nothing kept here names anybody: keys are keyed hashes, and what is personal stays sealed with the payment.
 //
-// Tables: monitor_* of migrations 0006 and 0010. Neighbours: compliance (the desk that takes alerts), compliance/rulebook (what is in
+// Tables: monitor_* of migrations 0006 and 0010, and two cursors. Neighbours: compliance (the desk that takes alerts), compliance/rulebook (what is in
 // force), compliance/screening (results of screening), psd2/store (journal, payments), psd2/hub (which asks the gate through an interface
 // of its own).
 package monitor

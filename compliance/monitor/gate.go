@@ -97,7 +97,7 @@ func (g *Gate) judge(ctx context.Context, s subject) (Verdict, error) {
 	if err != nil {
 		return g.blind(s.fact.Kind), err
 	}
-	h, err := history(outside{ctx, g.m.deps.Store}, set.reach(s.fact.Merchant), s.fact)
+	h, err := g.m.view(ctx).history(set.reach(s.fact.Merchant), s.fact)
 	if err != nil {
 		return g.blind(s.fact.Kind), err
 	}
@@ -156,15 +156,4 @@ func (g *Gate) Record(tx *store.Tx, v Verdict) error {
 		}
 	}
 	return nil
-}
-
-// outside reads what is committed, outside a transaction.
-type outside struct {
-	ctx context.Context
-	db  *store.DB
-}
-
-// Select implements reader.
-func (o outside) Select(dst any, query string, args ...any) error {
-	return o.db.Select(o.ctx, dst, query, args...)
 }

@@ -89,6 +89,9 @@ func (m *Monitor) note(ctx context.Context, action, object string, detail map[st
 func (m *Monitor) deleteOld(ctx context.Context, rows []oldRow) (deleted int, err error) {
 	err = m.deps.Store.Tx(ctx, func(tx *store.Tx) error {
 		deleted = 0
+		if err := moveState(tx); err != nil {
+			return err
+		}
 		kept := map[string]bool{}
 		for _, r := range rows {
 			if _, asked := kept[r.PersonID]; !asked && r.PersonID != "" {
@@ -112,6 +115,7 @@ func (m *Monitor) deleteOld(ctx context.Context, rows []oldRow) (deleted int, er
 
 // deleteOne removes a transaction and everything that was said of it.
 func (m *Monitor) deleteOne(tx *store.Tx, id string) error {
+	m.past.forget(id)
 	if err := m.forgetSeen(tx, id); err != nil {
 		return err
 	}
@@ -205,6 +209,9 @@ func (m *Monitor) Forget(tx *store.Tx, personID string) error {
 
 func (m *Monitor) erase(tx *store.Tx, personID string) (Erasure, error) {
 	out := Erasure{Gone: goesAtErasure, Stays: staysAtErasure}
+	if err := moveState(tx); err != nil { // who is judging what goes now has to read again
+		return out, err
+	}
 	var rows []row
 	if err := tx.Select(&rows, selectRow+`person_id = ?`, personID); err != nil {
 		return out, err
@@ -228,6 +235,7 @@ func (m *Monitor) eraseOne(tx *store.Tx, r row, out *Erasure) error {
 		return m.deleteOne(tx, r.ID)
 	}
 	out.Stripped++
+	m.past.forget(r.ID)
 	if until.After(out.Until) {
 		out.Until = until
 	}

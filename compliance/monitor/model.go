@@ -28,30 +28,35 @@ func (d *Deps) openModel(file string) error {
 	return nil
 }
 
-// score lets the model look at a transaction and keeps what it saw and said. It
+// score lets the model look at a transaction: what it saw and what it says. It
 // watches: nothing is decided by it. Without a model, or with one that needs
 // numbers that the rules in force no longer take, there is no score.
-func (m *Monitor) score(tx *store.Tx, set *ruleSet, f *rules.Fact, h *rules.History) (*score.Scored, error) {
+func (m *Monitor) score(set *ruleSet, f *rules.Fact, h *rules.History) ([]float64, *score.Scored, error) {
 	if m.deps.Model == nil {
-		return nil, nil
+		return nil, nil, nil
 	}
 	engine := set.live.of(f.Merchant)
 	at := set.columns[engine]
 	if at == nil {
-		return nil, nil
+		return nil, nil, nil
 	}
 	values := engine.Values(f, h)
-	row := make([]float64, len(at))
+	seen := make([]float64, len(at))
 	for i, n := range at {
-		row[i] = values[n]
+		seen[i] = values[n]
 	}
-	s, err := m.deps.Model.Score(row)
+	s, err := m.deps.Model.Score(seen)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	numbers, err := json.Marshal(row)
+	return seen, &s, nil
+}
+
+// keepScore stores what the model saw and said.
+func keepScore(tx *store.Tx, id string, seen []float64, s *score.Scored) error {
+	numbers, err := json.Marshal(seen)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	risk := int64(-1)
 	if s.Risk != nil {
@@ -59,8 +64,8 @@ func (m *Monitor) score(tx *store.Tx, set *ruleSet, f *rules.Fact, h *rules.Hist
 	}
 	_, err = tx.Exec(`INSERT INTO monitor_scores (transaction_id, model, novelty, risk, numbers, at) VALUES (?,?,?,?,?,?)
 		ON CONFLICT (transaction_id) DO UPDATE SET model = excluded.model, novelty = excluded.novelty, risk = excluded.risk, numbers = excluded.numbers, at = excluded.at`,
-		f.ID, s.Version, millionths(s.Novelty), risk, string(numbers), tx.Now.UnixMicro())
-	return &s, err
+		id, s.Version, millionths(s.Novelty), risk, string(numbers), tx.Now.UnixMicro())
+	return err
 }
 
 func millionths(v float64) int64 { return int64(math.Round(v * 1e6)) }

@@ -78,8 +78,7 @@ type Deps struct {
 const (
 	leaseName = "compliance.monitor" // of lease and cursor
 	leaseTTL  = 15 * time.Second
-	batch     = 64 // events; most transactions tell several
-	perCommit = 8  // transactions: others wait for the same writer
+	batch     = 64 // events, and one commit; most transactions tell several
 	idle      = time.Second
 )
 
@@ -89,6 +88,7 @@ type Monitor struct {
 	cfg      Config
 	deps     Deps
 	sets     sets
+	past     past
 	derive   *deriver
 	metrics  *metrics
 	follower *bus.Follower
@@ -208,13 +208,10 @@ type subject struct {
 }
 
 // consume judges one batch of events. What they tell of is read as it stands
-// now, outside the transaction; several events of one payment are one look.
+// now and judged outside the transaction; several events of one payment are
+// one look, and one transaction stores it all.
 func (m *Monitor) consume(ctx context.Context) (int, error) {
-	var cursor int64
-	err := m.deps.Store.Tx(ctx, func(tx *store.Tx) (err error) { // reads only: an idle system must not write
-		cursor, err = tx.Cursor(leaseName)
-		return err
-	})
+	cursor, state, err := m.cursors(ctx) // reads only: an idle system must not write
 	if err != nil {
 		return done, err
 	}
@@ -222,17 +219,26 @@ func (m *Monitor) consume(ctx context.Context) (int, error) {
 	if err != nil || len(marks) == 0 {
 		return done, err
 	}
-	for len(marks) > 0 {
-		n, subjects, err := m.read(ctx, marks)
-		if err != nil {
-			return done, err
-		}
-		next := marks[n-1].Position
-		if led, err := m.commit(ctx, cursor, next, subjects); err != nil || !led {
-			return notLeading, err
-		}
-		cursor, marks = next, marks[n:]
+	subjects, err := m.read(ctx, marks)
+	if err != nil {
+		return done, err
 	}
+	set, err := m.sets.current(ctx)
+	if err != nil {
+		return done, err
+	}
+	a, err := m.assess(ctx, set, state, subjects, false)
+	if err != nil {
+		return done, err
+	}
+	next := marks[len(marks)-1].Position
+	switch led, err := m.commit(ctx, cursor, next, a); {
+	case errors.Is(err, errMoved):
+		return more, nil
+	case err != nil || !led:
+		return notLeading, err
+	}
+	cursor = next
 	if m.follower != nil {
 		m.follower.Ack(cursor)
 	}
@@ -244,27 +250,23 @@ func (m *Monitor) consume(ctx context.Context) (int, error) {
 	return done, err
 }
 
-// read takes as many marks as make a commit, and loads what they tell of.
-func (m *Monitor) read(ctx context.Context, marks []store.Mark) (n int, subjects []subject, err error) {
+// read loads what marks tell of.
+func (m *Monitor) read(ctx context.Context, marks []store.Mark) (subjects []subject, err error) {
 	seen := map[string]bool{}
 	for _, mark := range marks {
-		if len(seen) == perCommit && !seen[mark.ObjectID] {
-			break
-		}
-		n++
 		if seen[mark.ObjectID] {
 			continue
 		}
 		seen[mark.ObjectID] = true
 		s, err := m.load(ctx, mark.ObjectID)
 		if err != nil {
-			return n, nil, err
+			return nil, err
 		}
 		if s.fact != nil {
 			subjects = append(subjects, s)
 		}
 	}
-	return n, subjects, nil
+	return subjects, nil
 }
 
 // load makes the fact of an object of the journal; none for what is no
@@ -324,13 +326,9 @@ func gone(err error) error {
 	return err
 }
 
-// commit judges some transactions and moves the cursor, all or nothing. It
+// commit stores what became of a batch and moves the cursor, all or nothing. It
 // reports false, and does nothing, when another process leads.
-func (m *Monitor) commit(ctx context.Context, from, to int64, subjects []subject) (led bool, err error) {
-	set, err := m.sets.current(ctx)
-	if err != nil {
-		return false, err
-	}
+func (m *Monitor) commit(ctx context.Context, from, to int64, a *assessment) (led bool, err error) {
 	var counts tally
 	err = m.deps.Store.Tx(ctx, func(tx *store.Tx) (err error) {
 		counts = tally{}
@@ -346,10 +344,8 @@ func (m *Monitor) commit(ctx context.Context, from, to int64, subjects []subject
 		if led = stored == from; !led {
 			return nil
 		}
-		for _, s := range subjects {
-			if err := m.apply(tx, set, s, &counts); err != nil {
-				return err
-			}
+		if err := m.write(tx, a, &counts); err != nil {
+			return err
 		}
 		return tx.SetCursor(leaseName, to)
 	})

@@ -1,71 +1,50 @@
 package monitor
 
 import (
-	"database/sql"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
-	"time"
 
 	"github.com/rialto-hub/rialto/compliance/rules"
 	"github.com/rialto-hub/rialto/psd2/store"
 )
 
-// reader reads within a transaction or outside of one.
-type reader interface {
-	Select(dst any, query string, args ...any) error
+// What is remembered has one revision, which every transaction that changes it
+// counts up. Judging reads and thinks outside a transaction; the one that
+// writes what came of it swaps the revision that was read, or writes nothing.
+
+// stateName is the cursor that holds the revision.
+const stateName = "compliance.monitor.state"
+
+// errMoved says that what is remembered has changed since it was read.
+var errMoved = errors.New("monitor: judged by a state that has changed")
+
+// swapState moves the revision on, or fails when it is another than was read.
+func swapState(tx *store.Tx, read int64) error {
+	n, err := tx.Exec(`INSERT INTO cursors (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE cursors.value = ?`, stateName, read+1, read)
+	if err == nil && n != 1 {
+		return errMoved
+	}
+	return err
 }
 
-const observed = `SELECT id, at, kind, status, amount_minor, merchant_id, player_key, iban_key, iban_country, device_key, ip_key, holder_key,
-	gambling, placed, lat, lon FROM monitor_transactions`
+// moveState moves the revision on, whatever it is.
+func moveState(tx *store.Tx) error {
+	_, err := tx.Exec(`INSERT INTO cursors (name, value) VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET value = cursors.value + 1`, stateName)
+	return err
+}
 
-const upToHere = ` AND at >= ? AND at <= ? AND NOT (at = ? AND id >= ?) ORDER BY at DESC, id DESC LIMIT ?`
-
-// The past of one entity, newest first.
-const (
-	ofPlayer  = observed + ` WHERE player_key = ?` + upToHere
-	ofPerson  = observed + ` WHERE person_key = ?` + upToHere
-	ofIBAN    = observed + ` WHERE iban_key = ? AND iban_key <> ''` + upToHere
-	ofDevice  = observed + ` WHERE device_key = ? AND device_key <> ''` + upToHere
-	ofNetwork = observed + ` WHERE network_key = ? AND network_key <> ''` + upToHere
-)
-
-// How many are read. What a player or person did is needed whole; thresholds on
-// shared things are small, so the newest will do.
-const (
-	ownLimit    = 4096
-	sharedLimit = 256
-)
-
-// history reads the past of everyone in a fact, as far back as rules look over
-// each kind of entity.
-func history(r reader, reach func(over string) time.Duration, f *rules.Fact) (*rules.History, error) {
-	var h rules.History
-	lists := []struct {
-		to         *[]rules.Observation
-		over       string
-		query, key string
-		limit      int
-	}{
-		{&h.Player, "player", ofPlayer, f.Player, ownLimit},
-		{&h.Person, "person", ofPerson, f.Person, ownLimit},
-		{&h.IBAN, "iban", ofIBAN, f.IBAN, sharedLimit},
-		{&h.Device, "device", ofDevice, f.Device, sharedLimit},
-		{&h.Network, "network", ofNetwork, f.Network, sharedLimit},
-	}
-	at := f.At.UnixMicro()
-	for _, l := range lists {
-		if l.key == "" {
-			continue
+// cursors reads, in a transaction that writes nothing, where the consumer is
+// in the journal and the revision of what is remembered.
+func (m *Monitor) cursors(ctx context.Context) (position, state int64, err error) {
+	err = m.deps.Store.Tx(ctx, func(tx *store.Tx) (err error) {
+		if position, err = tx.Cursor(leaseName); err == nil {
+			state, err = tx.Cursor(stateName)
 		}
-		err := r.Select(l.to, l.query, l.key, f.At.Add(-reach(l.over)).UnixMicro(), at, at, f.ID, l.limit)
-		if err != nil {
-			return nil, fmt.Errorf("history: %w", err)
-		}
-		slices.Reverse(*l.to)
-	}
-	return &h, nil
+		return err
+	})
+	return position, state, err
 }
 
 // row is a transaction as it is remembered.
@@ -87,45 +66,61 @@ func (r row) fact() (*rules.Fact, error) {
 
 const selectRow = `SELECT id, revision, person_id, decided, facts FROM monitor_transactions WHERE `
 
-// remember stores a fact unless this revision, or a newer one, is known. It
-// keeps the merchant's hours in step.
-func remember(tx *store.Tx, f *rules.Fact, personID string) (fresh bool, err error) {
-	var old row
-	err = tx.Get(&old, selectRow+`id = ?`, f.ID)
-	known := err == nil
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return false, err
-	}
-	if known && old.Revision >= f.Revision {
-		return false, nil
-	}
-	if known {
-		before, err := old.fact()
-		if err != nil {
-			return false, err
-		}
-		if err := count(tx, before, -1); err != nil {
-			return false, err
-		}
-	}
-	doc, err := json.Marshal(f)
+// change is a fact to be remembered.
+type change struct {
+	subject
+	doc  string
+	old  *rules.Fact // what it replaces; nil for a new one
+	same bool        // rules see nothing of the change, and have judged before
+}
+
+// changeTo compares a fact with what is remembered of it, if that is known.
+func changeTo(s subject, known bool, stored row) (*change, error) {
+	doc, err := json.Marshal(s.fact)
 	if err != nil {
-		return false, err
+		return nil, err
+	}
+	c := &change{subject: s, doc: string(doc)}
+	if !known {
+		return c, nil
+	}
+	if c.old, err = stored.fact(); err != nil {
+		return nil, err
+	}
+	before := *c.old
+	before.Revision = s.fact.Revision
+	if moneyCounts(before.Status) && moneyCounts(s.fact.Status) {
+		before.Status = s.fact.Status
+	}
+	was, err := json.Marshal(&before)
+	c.same = stored.Decided && string(was) == c.doc
+	return c, err
+}
+
+// moneyCounts tells the states that rules take for one.
+func moneyCounts(s rules.Status) bool { return s == rules.Accepted || s == rules.Settled }
+
+// remember stores a fact and keeps the merchant's hours in step.
+func remember(tx *store.Tx, c *change) error {
+	f := c.fact
+	if c.same {
+		_, err := tx.Exec(`UPDATE monitor_transactions SET revision = ?, status = ?, facts = ? WHERE id = ?`, f.Revision, string(f.Status), c.doc, f.ID)
+		return err
 	}
 	o := f.Observe()
-	_, err = tx.Exec(`INSERT INTO monitor_transactions (id, revision, at, seen_at, kind, status, amount_minor, merchant_id, person_id, player_key, person_key,
+	_, err := tx.Exec(`INSERT INTO monitor_transactions (id, revision, at, seen_at, kind, status, amount_minor, merchant_id, person_id, player_key, person_key,
 		iban_key, iban_country, device_key, ip_key, network_key, holder_key, gambling, placed, lat, lon, decided, facts)
 		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,0,?)
 		ON CONFLICT (id) DO UPDATE SET revision = excluded.revision, status = excluded.status, amount_minor = excluded.amount_minor,
 			player_key = excluded.player_key, person_key = excluded.person_key, iban_key = excluded.iban_key, iban_country = excluded.iban_country,
 			device_key = excluded.device_key, ip_key = excluded.ip_key, network_key = excluded.network_key, holder_key = excluded.holder_key,
 			placed = excluded.placed, lat = excluded.lat, lon = excluded.lon, facts = excluded.facts`,
-		f.ID, f.Revision, o.At, tx.Now.UnixMicro(), string(o.Kind), string(o.Status), o.Amount, o.Merchant, personID, o.Player, f.Person,
-		o.IBAN, o.Country, o.Device, o.IP, f.Network, o.Holder, number(o.Gambling), number(o.Placed), o.Lat, o.Lon, string(doc))
+		f.ID, f.Revision, o.At, tx.Now.UnixMicro(), string(o.Kind), string(o.Status), o.Amount, o.Merchant, c.personID, o.Player, f.Person,
+		o.IBAN, o.Country, o.Device, o.IP, f.Network, o.Holder, number(o.Gambling), number(o.Placed), o.Lat, o.Lon, c.doc)
 	if err != nil {
-		return false, err
+		return err
 	}
-	return true, count(tx, f, 1)
+	return count(tx, c)
 }
 
 func number(b bool) int64 {
@@ -135,61 +130,51 @@ func number(b bool) int64 {
 	return 0
 }
 
-// count adds a fact to its merchant's hour, or takes it out.
-func count(tx *store.Tx, f *rules.Fact, sign int64) error {
-	h := rules.Hour{Hour: f.At.Unix() / 3600}
-	h.Count(f, sign)
+// count adds a fact to its merchant's hour, instead of what it replaces: when
+// and whose a transaction is never changes.
+func count(tx *store.Tx, c *change) error {
+	h := rules.Hour{Hour: c.fact.At.Unix() / 3600}
+	h.Count(c.fact, 1)
+	if c.old != nil {
+		h.Count(c.old, -1)
+		if h == (rules.Hour{Hour: h.Hour}) {
+			return nil
+		}
+	}
 	_, err := tx.Exec(`INSERT INTO monitor_hours (merchant_id, hour, deposits, deposit_sum, refund_sum, failed, judged) VALUES (?,?,?,?,?,?,0)
 		ON CONFLICT (merchant_id, hour) DO UPDATE SET deposits = monitor_hours.deposits + excluded.deposits,
 			deposit_sum = monitor_hours.deposit_sum + excluded.deposit_sum, refund_sum = monitor_hours.refund_sum + excluded.refund_sum,
 			failed = monitor_hours.failed + excluded.failed`,
-		f.Merchant, h.Hour, h.Deposits, h.Sum, h.Refunds, h.Failed)
+		c.fact.Merchant, h.Hour, h.Deposits, h.Sum, h.Refunds, h.Failed)
 	return err
 }
 
 // laterLimit bounds how many are judged again when one comes late.
 const laterLimit = 128
 
-const fromHere = ` AND decided = 1 AND at >= ? AND NOT (at = ? AND id <= ?) ORDER BY at, id LIMIT ?`
-
-const (
-	laterOfPlayer  = selectRow + `player_key = ?` + fromHere
-	laterOfPerson  = selectRow + `person_key = ?` + fromHere
-	laterOfIBAN    = selectRow + `iban_key = ? AND iban_key <> ''` + fromHere
-	laterOfDevice  = selectRow + `device_key = ? AND device_key <> ''` + fromHere
-	laterOfNetwork = selectRow + `network_key = ? AND network_key <> ''` + fromHere
-)
-
 // later lists what shares an entity with a fact, came after it and has been
 // judged without it.
-func later(tx *store.Tx, f *rules.Fact) ([]row, error) {
+func (v *view) later(f *rules.Fact) ([]string, error) {
 	at := f.At.UnixMicro()
-	seen := map[string]bool{}
-	var out []row
-	for _, q := range []struct{ query, key string }{
-		{laterOfPlayer, f.Player}, {laterOfPerson, f.Person}, {laterOfIBAN, f.IBAN}, {laterOfDevice, f.Device}, {laterOfNetwork, f.Network},
-	} {
-		if q.key == "" {
+	var out []string
+	for i := range entities {
+		key := entities[i].key(f)
+		if key == "" {
 			continue
 		}
-		var rows []row
-		if err := tx.Select(&rows, q.query, q.key, at, at, f.ID, laterLimit); err != nil {
+		var ids []string
+		if err := v.Select(&ids, entities[i].later, key, at, at, f.ID, laterLimit); err != nil {
 			return nil, err
 		}
-		for _, r := range rows {
-			if !seen[r.ID] {
-				seen[r.ID] = true
-				out = append(out, r)
-			}
-		}
+		out = append(out, ids...)
 	}
 	return out, nil
 }
 
 // hours reads a merchant's past up to an hour.
-func hours(r reader, merchant string, hour int64) (rules.Hours, error) {
+func hours(tx *store.Tx, merchant string, hour int64) (rules.Hours, error) {
 	var out rules.Hours
-	err := r.Select(&out, `SELECT hour, deposits, deposit_sum, refund_sum, failed FROM monitor_hours
+	err := tx.Select(&out, `SELECT hour, deposits, deposit_sum, refund_sum, failed FROM monitor_hours
 		WHERE merchant_id = ? AND hour <= ? AND hour >= ? AND (hour > ? OR hour % 24 = ?) ORDER BY hour`,
 		merchant, hour, hour-28*24, hour-7*24, hour%24)
 	return out, err

@@ -133,9 +133,9 @@ func (v *visit) facts(p *psd2.Payment) []fact {
 	list := []fact{
 		{Key: "fact.merchant", Text: v.merchantName(p.MerchantID), Code: p.MerchantID},
 		{Key: "fact.reference", Text: withoutIBANs(me.Reference)},
-		{Key: "fact.payee", Text: me.Payee.Name, Code: unbroken(me.Payee.IBAN)},
-		{Key: "fact.player", Text: maskedName(me.Player.Name), Code: withoutIBANs(me.Player.Reference)},
-		{Key: "fact.source", Text: maskedName(me.Source.Name), Code: unbroken(me.Source.IBAN)},
+		{Key: "fact.payee", Text: me.Payee.Name, Code: page.MaskedIBAN(me.Payee.IBAN)},
+		{Key: "fact.player", Text: page.MaskedName(me.Player.Name), Code: withoutIBANs(me.Player.Reference)},
+		{Key: "fact.source", Text: page.MaskedName(me.Source.Name), Code: page.MaskedIBAN(me.Source.IBAN)},
 		{Key: "fact.payer_check", Text: v.say("check." + string(p.PayerCheck)), Kind: checkKinds[p.PayerCheck]},
 		{Key: "fact.payer_policy", Text: v.policy(p.PayerPolicy)},
 	}

@@ -64,7 +64,7 @@ func (v *visit) transferRows(list []*psd2.Transfer) []transferRow {
 	for _, t := range list {
 		r := transferRow{ID: t.ID, Short: t.ID[max(0, len(t.ID)-8):], Kind: v.say("kind." + string(t.Kind)), Created: v.clock(t.CreatedAt), Day: v.day(t.CreatedAt),
 			State: v.transferBadge(t.State), Why: v.reason(t.Failure), Amount: t.Amount, Merchant: v.merchantName(t.MerchantID),
-			Reference: withoutIBANs(t.Personal.Reference), Payee: maskedName(t.Personal.Payee.Name)}
+			Reference: withoutIBANs(t.Personal.Reference), Payee: page.MaskedName(t.Personal.Payee.Name)}
 		r.Today = r.Day == today
 		rows = append(rows, r)
 	}
@@ -153,9 +153,9 @@ func (v *visit) transferFacts(t *psd2.Transfer) []fact {
 	list := []fact{
 		{Key: "fact.merchant", Text: v.merchantName(t.MerchantID), Code: t.MerchantID},
 		{Key: "fact.reference", Text: withoutIBANs(me.Reference)},
-		{Key: "fact.paid_from", Text: me.Payer.Name, Code: unbroken(me.Payer.IBAN)},
-		{Key: "fact.paid_to", Text: maskedName(me.Payee.Name), Code: unbroken(me.Payee.IBAN)},
-		{Key: "fact.player", Text: maskedName(me.Player.Name), Code: withoutIBANs(me.Player.Reference)},
+		{Key: "fact.paid_from", Text: me.Payer.Name, Code: page.MaskedIBAN(me.Payer.IBAN)},
+		{Key: "fact.paid_to", Text: page.MaskedName(me.Payee.Name), Code: page.MaskedIBAN(me.Payee.IBAN)},
+		{Key: "fact.player", Text: page.MaskedName(me.Player.Name), Code: withoutIBANs(me.Player.Reference)},
 	}
 	if me.VoP != nil && t.SubmittedAt != nil {
 		list = append(list, fact{Key: "fact.vop", Code: string(me.VoP.Match), At: v.maybe(&me.VoP.CheckedAt)})

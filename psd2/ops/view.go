@@ -167,7 +167,7 @@ func (v *visit) rows(list []*psd2.Payment) []row {
 			merchants[p.MerchantID] = v.merchantName(p.MerchantID)
 		}
 		r := row{ID: p.ID, Short: p.ID[max(0, len(p.ID)-8):], Created: v.clock(p.CreatedAt), Day: v.day(p.CreatedAt), State: v.stateBadge(p.State), Amount: p.Amount,
-			Merchant: merchants[p.MerchantID], Reference: withoutIBANs(p.Personal.Reference), Why: v.reason(p.Failure), Payer: maskedName(p.Personal.Player.Name)}
+			Merchant: merchants[p.MerchantID], Reference: withoutIBANs(p.Personal.Reference), Why: v.reason(p.Failure), Payer: page.MaskedName(p.Personal.Player.Name)}
 		r.Today = r.Day == today
 		if a := p.Last(); a != nil {
 			r.Bank = nameOr(names, a.BankID)

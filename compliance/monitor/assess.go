@@ -1,0 +1,233 @@
+package monitor
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"slices"
+
+	"github.com/rialto-hub/rialto/compliance/rules"
+	"github.com/rialto-hub/rialto/psd2/store"
+)
+
+// assessment is what becomes of some transactions: facts to remember, and what
+// the rules say. It was made from the state as of a revision.
+type assessment struct {
+	set      *ruleSet
+	state    int64
+	changes  []*change
+	verdicts []*verdict
+	swept    bool
+}
+
+// verdict is what all who judge say of one transaction.
+type verdict struct {
+	subject
+	judged *rules.Judgement
+	shadow *rules.Judgement // what the set in shadow says; nil without one
+	seen   []float64        // numbers the model saw; nil without one
+}
+
+// assess reads what the rules need and judges, and writes nothing: subjects as
+// they stand, and those after them that were judged without them, each once. A
+// revision that is known changes nothing, unless the sweeper wants a decision.
+func (m *Monitor) assess(ctx context.Context, set *ruleSet, state int64, subjects []subject, swept bool) (*assessment, error) {
+	a, v := &assessment{set: set, state: state, swept: swept}, m.view(ctx)
+	wanted := map[string]subject{}
+	for _, s := range newest(subjects) {
+		c, err := m.look(v, s)
+		if err != nil {
+			return nil, err
+		}
+		if c != nil {
+			a.changes = append(a.changes, c)
+			v.fresh[s.fact.ID] = s.fact
+		}
+		if swept || c != nil && !c.same && s.fact.Status != rules.Pending { // pending: nothing has moved yet
+			wanted[s.fact.ID] = s
+		}
+	}
+	if !swept {
+		for _, c := range a.changes {
+			if err := m.addLater(v, c, a.changes, wanted); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return a, m.judgeAll(v, a, wanted)
+}
+
+// newest drops all but the newest revision of each transaction.
+func newest(subjects []subject) []subject {
+	at := map[string]int{}
+	var out []subject
+	for _, s := range subjects {
+		i, twice := at[s.fact.ID]
+		switch {
+		case !twice:
+			at[s.fact.ID] = len(out)
+			out = append(out, s)
+		case s.fact.Revision > out[i].fact.Revision:
+			out[i] = s
+		}
+	}
+	return out
+}
+
+// look compares a subject with what is remembered of it; nil when this
+// revision, or a newer one, is known.
+func (m *Monitor) look(v *view, s subject) (*change, error) {
+	var stored row
+	err := v.Get(&stored, selectRow+`id = ?`, s.fact.ID)
+	known := err == nil
+	switch {
+	case err != nil && !errors.Is(err, sql.ErrNoRows):
+		return nil, err
+	case known && stored.Revision >= s.fact.Revision:
+		return nil, nil
+	}
+	return changeTo(s, known, stored)
+}
+
+// addLater adds those who were judged without a change that they ought to have
+// seen.
+func (m *Monitor) addLater(v *view, c *change, changes []*change, wanted map[string]subject) error {
+	if c.same || c.fact.Status == rules.Pending {
+		return nil
+	}
+	ids, err := v.later(c.fact)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if _, ok := wanted[id]; ok {
+			continue
+		}
+		if i := slices.IndexFunc(changes, func(c *change) bool { return c.fact.ID == id }); i >= 0 {
+			wanted[id] = changes[i].subject
+			continue
+		}
+		var r row
+		if err := v.Get(&r, selectRow+`id = ?`, id); errors.Is(err, sql.ErrNoRows) {
+			continue // deleted meanwhile: the state has moved
+		} else if err != nil {
+			return err
+		}
+		f, err := r.fact()
+		if err != nil {
+			return err
+		}
+		wanted[id] = subject{fact: f, personID: r.PersonID}
+	}
+	return nil
+}
+
+// judgeAll judges the newest first, whose windows hold those of the others, and
+// leaves the verdicts in order of time.
+func (m *Monitor) judgeAll(v *view, a *assessment, wanted map[string]subject) error {
+	for _, s := range wanted {
+		a.verdicts = append(a.verdicts, &verdict{subject: s})
+	}
+	slices.SortFunc(a.verdicts, func(x, y *verdict) int { return placeOf(x.fact).compare(placeOf(y.fact)) })
+	for _, one := range slices.Backward(a.verdicts) {
+		if err := m.judge(v, a.set, one); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// judge lets the rules, the set in shadow and the model look at a transaction.
+// A deposit that failed moved no money: it is decided without rules, and counts
+// as a try for others.
+func (m *Monitor) judge(v *view, set *ruleSet, one *verdict) error {
+	f := one.fact
+	engine := set.live.of(f.Merchant)
+	if f.Status == rules.Failed {
+		one.judged = &rules.Judgement{ID: f.ID, Profile: engine.Profile, Version: engine.Version, Action: rules.Allow}
+		return nil
+	}
+	h, err := v.history(set.reach(f.Merchant), f)
+	if err != nil {
+		return err
+	}
+	if one.judged, err = engine.Judge(f, h); err != nil {
+		return err
+	}
+	if set.shadowID != "" {
+		if one.shadow, err = set.shadow.of(f.Merchant).Judge(f, h); err != nil {
+			return err
+		}
+	}
+	one.seen, one.scored, err = m.score(set, f, h)
+	return err
+}
+
+// write stores an assessment, or fails with errMoved and stores nothing.
+func (m *Monitor) write(tx *store.Tx, a *assessment, counts *tally) error {
+	if len(a.changes) == 0 && len(a.verdicts) == 0 {
+		return nil
+	}
+	if err := swapState(tx, a.state); err != nil {
+		return err
+	}
+	for _, c := range a.changes {
+		if err := remember(tx, c); err != nil {
+			return err
+		}
+	}
+	for _, v := range a.verdicts {
+		if err := m.writeVerdict(tx, a, v, counts); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeVerdict records new hits with the alerts they raise, what those said who
+// only watch, and the one decision.
+func (m *Monitor) writeVerdict(tx *store.Tx, a *assessment, v *verdict, counts *tally) error {
+	if v.shadow != nil {
+		if err := m.deps.Book.Note(tx, a.set.shadowID, v.fact.At, v.judged, v.shadow); err != nil {
+			return err
+		}
+	}
+	if v.scored != nil {
+		if err := keepScore(tx, v.fact.ID, v.seen, v.scored); err != nil {
+			return err
+		}
+	}
+	for _, hit := range v.judged.Hits {
+		if err := m.record(tx, v.subject, hit, v.judged, counts); err != nil {
+			return err
+		}
+	}
+	return m.decide(tx, v.judged, a.swept, counts)
+}
+
+// settle assesses and writes, and does so again when the state has moved in
+// between.
+func (m *Monitor) settle(ctx context.Context, set *ruleSet, subjects []subject, swept bool) error {
+	for {
+		_, state, err := m.cursors(ctx)
+		if err != nil {
+			return err
+		}
+		a, err := m.assess(ctx, set, state, subjects, swept)
+		if err != nil {
+			return err
+		}
+		var counts tally
+		err = m.deps.Store.Tx(ctx, func(tx *store.Tx) error {
+			counts = tally{}
+			return m.write(tx, a, &counts)
+		})
+		if errors.Is(err, errMoved) {
+			continue
+		}
+		if err == nil {
+			m.metrics.add(counts)
+		}
+		return err
+	}
+}
