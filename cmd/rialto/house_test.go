@@ -307,7 +307,7 @@ func (s *shop) create(t *testing.T, d apiclient.Deposit) *apiclient.Payment {
 // payAt walks a payer through a hosted page.
 func payAt(t *testing.T, address string, c psu.Credentials, wish psu.Wish, transport http.RoundTripper) payer.Result {
 	t.Helper()
-	person := payer.Payer{Client: payer.NewClient(transport), Bank: "sandbank", Credentials: c, Wish: wish, Now: time.Now}
+	person := payer.Payer{Client: payer.NewClient(transport), Bank: "sandbank", Credentials: c, Wish: wish, Now: time.Now, Stays: true}
 	r, err := person.Pay(t.Context(), address)
 	if err != nil {
 		t.Fatal(err)

@@ -103,6 +103,11 @@ func (p *page) take(z *html.Tokenizer, tag string, a map[string]string, open *fo
 	return open
 }
 
+// undecided reports whether the page says that the bank has not answered yet.
+func (p *page) undecided() bool {
+	return p != nil && (p.situation == "waiting" || p.situation == "on_its_way" || p.situation == "asking")
+}
+
 func (p *page) result() Result {
 	if p == nil {
 		return Result{}

@@ -29,6 +29,9 @@ type Payer struct {
 	Now         func() time.Time
 	// NeverReturns makes him close the tab at the bank.
 	NeverReturns bool
+	// Stays makes him wait, for up to 15 seconds, on a page that says that the
+	// bank has not answered yet.
+	Stays bool
 	// Step, if set, hears what each step took.
 	Step func(name string, took time.Duration)
 }
@@ -101,6 +104,14 @@ func (p *Payer) Pay(ctx context.Context, address string) (Result, error) {
 		var moved bool
 		if at, moved, err = p.move(ctx, at, &bank); !moved || at == nil {
 			break
+		}
+	}
+	for wait := 0; err == nil && p.Stays && at.undecided() && wait < 60; wait++ {
+		select {
+		case <-ctx.Done():
+			err = ctx.Err()
+		case <-time.After(250 * time.Millisecond): // the page loads itself again
+			at, err = p.get(ctx, at.url.String())
 		}
 	}
 	r := at.result()
