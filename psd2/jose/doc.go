@@ -14,7 +14,7 @@
 //	bank     QSeal.SignCavage     VerifyCavage            a request to a bank, sealed with our QSEAL:
 //	         QSeal.SignJAdES      VerifyJAdES             HTTP signatures, or JAdES x-jws-signature
 //	         InspectCertificate   Certificate.Check       what a QWAC or QSEAL allows its holder
-//	box      rialtoSeal (seal.js) SealKey.Open            fields that a payer's browser seals for us
+//	box      page: seal.js       SealKey.Open            fields that a payer's browser seals for us
 //
 // Every compact JWS but the banks' passes one gate (jws.go) before go-jose sees it: a length
 // cap, exactly three strict base64url parts, an allow-list of protected header

@@ -6,7 +6,6 @@ import (
 	"crypto/elliptic"
 	"crypto/hkdf"
 	"crypto/sha256"
-	_ "embed"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -19,13 +18,6 @@ import (
 	gojose "github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/json"
 )
-
-// SealScript is the browser's half: a function rialtoSeal(jwk, context,
-// fields) that gives the compact JWE of an object of strings, by WebCrypto and
-// nothing else.
-//
-//go:embed seal.js
-var SealScript []byte
 
 // maxSealed bounds what a browser may send, maxOpened what may be in it: a
 // user name, a password and a code are short.

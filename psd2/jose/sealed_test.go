@@ -11,6 +11,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -175,7 +176,11 @@ func TestBrowsersSealOpens(t *testing.T) {
 	if !json.Valid(k.PublicJWK()) || bytes.Contains(k.PublicJWK(), []byte(`"d"`)) {
 		t.Fatalf("%s", k.PublicJWK())
 	}
-	script := string(jose.SealScript) + fmt.Sprintf(`
+	sealing, err := os.ReadFile("../page/static/seal.js") // as pages load it
+	if err != nil {
+		t.Fatal(err)
+	}
+	script := string(sealing) + fmt.Sprintf(`
 		rialtoSeal(%s, "att_1/prüfen", {password: "pässwörd €", code: "123456"}).then((jwe) => process.stdout.write(jwe));`, k.PublicJWK())
 	out, err := exec.CommandContext(t.Context(), node, "-e", script).CombinedOutput()
 	if err != nil {
