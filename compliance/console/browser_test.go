@@ -143,7 +143,7 @@ func TestCaseIsWorkedByKeyboard(t *testing.T) {
 		t.Errorf("m leads to %q", got)
 	}
 	b.Type("#note-note", "nothing seen in the account, c m n")
-	b.Press(chromium.Named("do-note"), chromium.Named("history"))
+	b.Leave(chromium.Named("do-note"), chromium.Named("history"))
 	b.Key("c")
 	if got := focused(); got != "propose_false_positive-reason" {
 		t.Errorf("c leads to %q", got)

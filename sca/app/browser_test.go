@@ -245,7 +245,7 @@ func TestPersonWithNothingButAPhoneAddsAPasskey(t *testing.T) {
 	desk := chromium.Open(t, chromium.Options{Name: "desk"})
 	withAuthenticator(desk, true)
 	phone := pairPhone(t, w, desk)
-	desk.Press(chromium.Named("out"), "h1")
+	desk.Leave(chromium.Named("out"), "h1")
 	w.clock.Add(6 * time.Minute) // what the pairing had proved is over
 	desk.Go(w.enrolLink(), chromium.Named("go"))
 	desk.Press(chromium.Named("go"), chromium.Named("prove"))

@@ -162,10 +162,19 @@ func (b *Browser) Wait(what chromedp.CSS) {
 	b.Do("wait for "+string(what), chromedp.WaitVisible(what))
 }
 
-// Press clicks something and waits for something, usually on the next page.
+// Press clicks something and waits for something that this page does not show
+// yet, usually on the next page. Where it does, Leave waits for the other page.
 func (b *Browser) Press(what, wait chromedp.CSS) {
 	b.t.Helper()
 	b.Do("press "+string(what), chromedp.Click(what), chromedp.WaitVisible(wait))
+}
+
+// Leave clicks something that leads to another page and waits for something
+// there, even if this page shows the like of it too.
+func (b *Browser) Leave(what, wait chromedp.CSS) {
+	b.t.Helper()
+	Value(b, chromedp.Evaluate[string](`document.documentElement.dataset.left = "yes"`))
+	b.Press(what, "html:not([data-left]) "+wait)
 }
 
 // Type types into a field.
