@@ -20,9 +20,9 @@ check: tools ## gofmt, vet, linters, race detector
 	@if command -v golangci-lint >/dev/null; then golangci-lint run; else echo "golangci-lint is not installed: skipped"; fi
 	$(GO) test -race -timeout 30m ./...
 
-chaos: ## what takes longer: many kill points, long races
+chaos: ## what takes longer: 1,000 seeds; 1,000 kills of the hub and 1,000 of NATS on each database
 	RIALTO_SIM_SEEDS=1000 $(GO) test -timeout 60m -run 'EveryWorld|Planted' -v ./psd2/sim
-	RIALTO_CHAOS=1 $(GO) test -timeout 60m -run 'Kill|Chaos' -v ./cmd/rialto
+	RIALTO_CHAOS=1 $(GO) test -timeout 120m -run 'Kill' -v ./cmd/rialto
 
 fuzz: ## every fuzz target for a minute
 	@for t in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \

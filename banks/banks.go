@@ -18,6 +18,7 @@ package banks
 import (
 	"context"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/rialto-hub/rialto/psd2"
@@ -103,9 +104,13 @@ type Info struct {
 	// means never, which is what NextGenPSD2 gives. It only ever forbids: the
 	// hub does not resend.
 	Dedup time.Duration
-	// RiskAtOnce says that the initiation alone may move money, because the
-	// bank may exempt it from SCA. Then a lost answer means an unknown outcome.
+	// RiskAtOnce says that the bank may exempt an order from SCA, so that the
+	// initiation alone may move money. Who asks whether it may asks AtRiskOnceSent.
 	RiskAtOnce bool
+	// DelegatesSCA says that the bank has handed its authentication of the payer
+	// over to us by contract: the hub has him confirm with a strong factor before
+	// the order, and the bank does not ask.
+	DelegatesSCA bool
 	// RedirectLife is how long an unused redirect stays usable; zero when the
 	// bank does not say. After it an order still RCVD can no longer be paid.
 	RedirectLife time.Duration
@@ -118,6 +123,31 @@ type Info struct {
 	// DebtorMandatory says that the bank wants the paying account in the order;
 	// without Order.Debtor the adapter answers invalid before it sends anything.
 	DebtorMandatory bool
+}
+
+// AtRiskOnceSent reports whether money may move from the intent to initiate on,
+// without any further act of ours. Then a lost answer to the initiation means an
+// unknown outcome, and nothing is sent again. It follows from what the bank
+// offers; no adapter says it of itself:
+//
+//	the bank asks its customer       money is at risk from
+//	-------------------------------  ------------------------------------------------
+//	on its own page (redirect,       the answer to the initiation: before, nobody
+//	scaOAuth)                        holds the link
+//	on its own page, after a login   the same; the login itself orders nothing
+//	before the order (First)
+//	in its app (decoupled)           the intent to initiate: an adapter that starts the
+//	                                 authorisation explicitly does so within Initiate
+//	in its app, after we have        the intent to initiate, until the answer says that
+//	relayed who he is                it waits for his name; then the relay of the name
+//	through us (embedded)            the relay of an answer of his, until the bank asks
+//	                                 for another; Initiate never carries a password
+//	not at all (RiskAtOnce,          the intent to initiate, until the answer asks
+//	DelegatesSCA)
+//
+// A bank that may choose between several ways counts as the riskiest of them.
+func (i Info) AtRiskOnceSent() bool {
+	return i.RiskAtOnce || i.DelegatesSCA || slices.Contains(i.Approaches, Decoupled)
 }
 
 // Order is one credit transfer to be initiated.
@@ -135,6 +165,10 @@ type Order struct {
 	FailURL    string // where it sends him after a failure
 	NotifyURL  string // where the bank may tell us that there is news; "" when not wanted
 	State      []byte // what Prepare and Return made, for a bank that wanted them
+	// Exemptions from SCA that the hub's policy holds for met (RTS Art. 13–18),
+	// as package sca names them. They are a hint: the bank alone decides. An
+	// adapter sends what its bank has a place for, and leaves out the rest.
+	Exemptions []string
 }
 
 // Ref names an order at its bank.

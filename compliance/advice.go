@@ -1,6 +1,7 @@
 package compliance
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -111,8 +112,9 @@ type values struct{ worth, wrong, missed []float64 }
 
 func (e *evidence) add(inputs json.RawMessage, sample, wrong bool) {
 	var hit struct {
-		When   string         `json:"when"`
-		Inputs map[string]any `json:"inputs"`
+		When    string         `json:"when"`
+		Written string         `json:"written"` // with the names of limits; in old hits When has them
+		Inputs  map[string]any `json:"inputs"`
 	}
 	if json.Unmarshal(inputs, &hit) != nil || sample && wrong {
 		return // a sample that was nothing is as it should be
@@ -125,7 +127,7 @@ func (e *evidence) add(inputs json.RawMessage, sample, wrong bool) {
 	default:
 		e.worth++
 	}
-	for _, m := range comparisons.FindAllStringSubmatch(hit.When, -1) {
+	for _, m := range comparisons.FindAllStringSubmatch(cmp.Or(hit.Written, hit.When), -1) {
 		x, ok := hit.Inputs[m[1]].(float64)
 		if !ok {
 			continue

@@ -31,6 +31,18 @@ type Finding struct {
 	At          time.Time
 }
 
+// ListFamilies are the families of hits on lists of people: the only ones whose
+// entries can be cleared.
+var ListFamilies = []string{"sanctions", "pep"}
+
+// Blind is a rule that some transactions could not be judged by, for want of
+// data: no hit of it means nothing there.
+type Blind struct {
+	Rule         string
+	Missing      []string // what was not there, the commonest first
+	Transactions int
+}
+
 // Alert is an entity's trouble with one family of rules.
 type Alert struct {
 	ID         string `db:"id"`
@@ -216,6 +228,14 @@ func workedCase(tx *store.Tx, f Finding, sample int64) (*Case, error) {
 	if f.PersonID != "" {
 		where, args = `person_id = ?`, []any{f.PersonID}
 	}
+	c, err := oldestWorked(tx, where, sample, args...)
+	if c != nil || err != nil {
+		return c, err
+	}
+	return oldestWorked(tx, `id IN (SELECT case_id FROM compliance_alerts WHERE subject = ? AND open = 1)`, sample, f.subject()) // his alerts were joined to another's
+}
+
+func oldestWorked(tx *store.Tx, where string, sample int64, args ...any) (*Case, error) {
 	var r caseRow
 	err := tx.Get(&r, selectCases+` WHERE `+where+` AND sample = ? AND state IN ('new', 'triaged', 'investigating', 'awaiting_info') ORDER BY id LIMIT 1`,
 		append(args, sample)...)

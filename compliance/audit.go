@@ -132,9 +132,16 @@ func (d *Desk) append(tx *store.Tx, e entry) error {
 // ActorSystem or ActorRule, or ActorOfficer with his id; detail holds nothing
 // personal.
 func (d *Desk) Record(ctx context.Context, actorKind, actor, action, object string, detail map[string]any) error {
-	return d.tx(ctx, func(tx *store.Tx) error {
-		return d.append(tx, entry{actorKind: actorKind, actor: actor, action: action, object: object, detail: detail})
-	})
+	return d.Store.Tx(ctx, func(tx *store.Tx) error { return d.RecordIn(tx, actorKind, actor, action, object, detail) })
+}
+
+// RecordIn is Record in the transaction of what it tells of: both are there, or
+// neither.
+func (d *Desk) RecordIn(tx *store.Tx, actorKind, actor, action, object string, detail map[string]any) error {
+	if err := lockChain(tx); err != nil {
+		return err
+	}
+	return d.append(tx, entry{actorKind: actorKind, actor: actor, action: action, object: object, detail: detail})
 }
 
 // Line is a row as officers read it.
@@ -183,7 +190,7 @@ func (d *Desk) openNotes(ctx context.Context, lines []Line) {
 // Trail lists the chain's rows below a number (0: from its end), newest first,
 // without their notes: who may read the trail need not read the cases.
 func (d *Desk) Trail(ctx context.Context, o Officer, below int64, limit int) ([]Line, error) {
-	if err := o.must(Admin, MLRO); err != nil {
+	if err := o.must(Admin, MLRO, Auditor); err != nil {
 		return nil, err
 	}
 	if below <= 0 {

@@ -26,6 +26,7 @@ const (
 	OutcomeFalsePositive = "false_positive"
 	OutcomeNoSuspicion   = "no_suspicion"
 	OutcomeSAR           = "sar"
+	OutcomeJoined        = "joined" // its alerts are another case's now
 )
 
 // Case is one matter to decide: the open alerts of one person or entity. What
@@ -61,6 +62,7 @@ type Case struct {
 	Reason    string
 	Reference string    // the FIU's
 	WaitUntil time.Time // until then a reported transaction does not run (GwG §46)
+	JoinedTo  string    // the case that has its alerts now
 
 	OpenedAt, ChangedAt    time.Time
 	ChangedBy, ChangedName string // who changed it last
@@ -154,11 +156,12 @@ type caseRow struct {
 	ChangedName    string `db:"changed_name"`
 	ClosedAt       int64  `db:"closed_at"`
 	ErasedAt       int64  `db:"erased_at"`
+	JoinedTo       string `db:"joined_to"`
 }
 
 const selectCases = `SELECT id, version, state, subject, entity_kind, entity_key, person_id, merchant_id, family, rule, alerts, sample,
 	severity, score, rank, due_at, snoozed_until, snooze_severity, escalated, assignee, assignee_name, locked_by, locked_name, locked_until,
-	proposal, bulk_id, outcome, reason, reference, wait_until, opened_at, changed_at, changed_by, changed_name, closed_at, erased_at
+	proposal, bulk_id, outcome, reason, reference, wait_until, opened_at, changed_at, changed_by, changed_name, closed_at, erased_at, joined_to
 	FROM compliance_cases`
 
 func (r *caseRow) decode() (*Case, error) {
@@ -169,7 +172,7 @@ func (r *caseRow) decode() (*Case, error) {
 		Escalated: r.Escalated == 1, Assignee: r.Assignee, AssigneeName: r.AssigneeName, LockedBy: r.LockedBy, LockedName: r.LockedName,
 		LockedUntil: at(r.LockedUntil), BulkID: r.BulkID, Outcome: r.Outcome, Reason: r.Reason, Reference: r.Reference,
 		WaitUntil: at(r.WaitUntil), OpenedAt: at(r.OpenedAt), ChangedAt: at(r.ChangedAt), ChangedBy: r.ChangedBy,
-		ChangedName: r.ChangedName, ClosedAt: at(r.ClosedAt), ErasedAt: at(r.ErasedAt),
+		ChangedName: r.ChangedName, ClosedAt: at(r.ClosedAt), ErasedAt: at(r.ErasedAt), JoinedTo: r.JoinedTo,
 	}
 	if r.Proposal == "" {
 		return c, nil
@@ -231,7 +234,7 @@ func (c *Case) fields(now time.Time) ([]any, error) {
 		c.Version, string(c.State), c.bucket(now), flag(c.State.Restricted()), c.Subject, c.EntityKind, c.EntityKey, c.PersonID, c.MerchantID,
 		c.Family, c.Rule, c.Alerts, flag(c.Sample), c.Severity, c.Score, c.rank(), us(c.DueAt), us(c.SnoozedUntil), c.SnoozeSeverity,
 		flag(c.Escalated), c.Assignee, c.AssigneeName, c.LockedBy, c.LockedName, us(c.LockedUntil), proposal, c.BulkID, c.Outcome, c.Reason,
-		c.Reference, us(c.WaitUntil), us(c.OpenedAt), us(c.ChangedAt), c.ChangedBy, c.ChangedName, us(c.ClosedAt), us(c.ErasedAt),
+		c.Reference, us(c.WaitUntil), us(c.OpenedAt), us(c.ChangedAt), c.ChangedBy, c.ChangedName, us(c.ClosedAt), us(c.ErasedAt), c.JoinedTo,
 	}, nil
 }
 
@@ -244,7 +247,7 @@ func insertCase(tx *store.Tx, c *Case) error {
 	_, err = tx.Exec(`INSERT INTO compliance_cases (id, version, state, bucket, restricted, subject, entity_kind, entity_key, person_id, merchant_id,
 		family, rule, alerts, sample, severity, score, rank, due_at, snoozed_until, snooze_severity, escalated, assignee, assignee_name,
 		locked_by, locked_name, locked_until, proposal, bulk_id, outcome, reason, reference, wait_until, opened_at, changed_at, changed_by,
-		changed_name, closed_at, erased_at) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+		changed_name, closed_at, erased_at, joined_to) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
 		append([]any{c.ID}, fields...)...)
 	return err
 }
@@ -262,7 +265,7 @@ func saveCase(tx *store.Tx, c *Case) error {
 		person_id = ?, merchant_id = ?, family = ?, rule = ?, alerts = ?, sample = ?, severity = ?, score = ?, rank = ?, due_at = ?,
 		snoozed_until = ?, snooze_severity = ?, escalated = ?, assignee = ?, assignee_name = ?, locked_by = ?, locked_name = ?,
 		locked_until = ?, proposal = ?, bulk_id = ?, outcome = ?, reason = ?, reference = ?, wait_until = ?, opened_at = ?, changed_at = ?,
-		changed_by = ?, changed_name = ?, closed_at = ?, erased_at = ? WHERE id = ? AND version = ?`,
+		changed_by = ?, changed_name = ?, closed_at = ?, erased_at = ?, joined_to = ? WHERE id = ? AND version = ?`,
 		append(fields, c.ID, loaded)...)
 	if err != nil || n == 1 {
 		return err

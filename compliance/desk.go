@@ -48,6 +48,12 @@ type Deps struct {
 	// Forget removes, in the transaction of a person's erasure, what others keep
 	// of him.
 	Forget []func(tx *store.Tx, personID string) error
+	// Elsewhere is what others keep of a person, for whoever asks what is known of
+	// him, by the name it has there. Nothing in it may come from the desk.
+	Elsewhere map[string]func(ctx context.Context, personID string) (any, error)
+	// Identities are keyed hashes of what makes a person the same at every
+	// merchant. What holds him holds all who share one. Nil: nobody is linked.
+	Identities func(tx *store.Tx, personID string) ([]string, error)
 }
 
 // Desk is where officers, the rules and the system meet. It is safe for

@@ -18,6 +18,17 @@
 // approve, not even in another session or with another passkey of his own; a
 // stale version is a conflict that names who was faster, and when.
 //
+// Cases that are one matter are joined, one that is two is split (join.go).
+//
+// # Money that waits
+//
+// A rule holds one payout: an officer proposes to let it go or to refuse it, a
+// second decides, and the end of its case ends it too. A report of suspicion
+// holds all money out of everybody the case is about, under every number he has
+// at any merchant, until a reporting officer releases or blocks it. What is
+// refused or blocked fails as payment_not_possible; nothing waits for ever, for
+// that would tell.
+//
 // # What is kept, and what is erased
 //
 // Rules' inputs, notes, drafts and reports are sealed with a key per subject (a
@@ -36,5 +47,5 @@
 // Neighbours: psd2/store keeps the tables, psd2/jose signs checkpoints and the
 // reports of screening runs, compliance/goaml writes what the FIU reads,
 // compliance/console shows it all. What raises alerts hands them to Desk.Raise;
-// what pays money out asks Desk.Held.
+// what pays money out asks Desk.Standing.
 package compliance

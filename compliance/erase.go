@@ -103,10 +103,13 @@ func (d *Desk) mayErase(tx *store.Tx, subject string, everything bool) error {
 // the person still pays.
 func (d *Desk) retain(ctx context.Context, now time.Time) (int, error) {
 	var due []string
+	before := us(now.AddDate(-d.KeepYears, 0, 0))
 	err := d.Store.Select(ctx, &due, `SELECT DISTINCT subject FROM compliance_cases WHERE closed_at > 0 AND closed_at <= ? AND erased_at = 0
 		AND NOT EXISTS (SELECT 1 FROM compliance_legal_holds WHERE compliance_legal_holds.subject = compliance_cases.subject)
 		AND NOT EXISTS (SELECT 1 FROM compliance_cases AS newer WHERE newer.subject = compliance_cases.subject AND (newer.closed_at = 0 OR newer.closed_at > ?))
-		LIMIT ?`, us(now.AddDate(-d.KeepYears, 0, 0)), us(now.AddDate(-d.KeepYears, 0, 0)), stepBatch)
+		AND NOT EXISTS (SELECT 1 FROM compliance_alerts JOIN compliance_cases AS joined ON joined.id = compliance_alerts.case_id
+			WHERE compliance_alerts.subject = compliance_cases.subject AND (joined.closed_at = 0 OR joined.closed_at > ?))
+		LIMIT ?`, before, before, before, stepBatch)
 	if err != nil {
 		return 0, err
 	}
@@ -149,6 +152,7 @@ type Disclosure struct {
 	Recipients []string          `json:"recipients"` // merchants and banks, by their ids
 	KeptUntil  time.Time         `json:"kept_until,omitzero"`
 	Data       *store.PersonData `json:"data"`
+	Elsewhere  map[string]any    `json:"elsewhere,omitempty"` // what other parts of the hub keep, see Deps.Elsewhere
 }
 
 // purposes of the hub's data, with what they rest on.
@@ -188,6 +192,14 @@ func (d *Desk) Disclose(ctx context.Context, o Officer, personID string) (*Discl
 	}
 	for _, t := range data.Transfers {
 		got(t.MerchantID)
+	}
+	for name, kept := range d.Deps.Elsewhere {
+		if x.Elsewhere == nil {
+			x.Elsewhere = map[string]any{}
+		}
+		if x.Elsewhere[name], err = kept(ctx, personID); err != nil {
+			return nil, err
+		}
 	}
 	err = d.Store.Tx(ctx, func(tx *store.Tx) error {
 		moved, err := tx.LastMoved(personID)

@@ -16,16 +16,18 @@ import (
 // Facts are what the hub knows of a case's person: unmasked, so they are shown
 // through masks, one revealed field at a time.
 type Facts struct {
-	Known       bool // false: the case is about no person, or he was erased
-	MerchantID  string
-	Player      psd2.Player
-	Accounts    []psd2.Party // he paid from, newest first
-	Devices     []string
-	Movements   []Movement // oldest first
-	Others      []Linked   // other people at the same accounts or devices
-	LimitMinor  int64      // a month's limit, for the chart
-	Implicated  []string   // ids of the payments that rules fired on
-	paymentByID map[string]*psd2.Payment
+	Known      bool // false: the case is about no person, or he was erased
+	MerchantID string
+	Player     psd2.Player
+	Accounts   []psd2.Party // he paid from, newest first
+	Devices    []string
+	Movements  []Movement // oldest first
+	Others     []Linked   // other people at the same accounts or devices
+	LimitMinor int64      // a month's limit, for the chart
+	Implicated []string   // ids of the payments, payouts and refunds that rules fired on
+
+	paymentByID  map[string]*psd2.Payment
+	transferByID map[string]*psd2.Transfer
 }
 
 // Kinds of movements.
@@ -54,12 +56,6 @@ type Linked struct {
 	Payments   int
 }
 
-// Payouts knows the money that went out to a person. The hub's payments are
-// deposits; cmd gives what pays out.
-type Payouts interface {
-	Payouts(ctx context.Context, personID string) ([]Movement, error)
-}
-
 // limits of what a case page gathers.
 const (
 	maxObjects   = 50
@@ -68,26 +64,19 @@ const (
 	maxNeighbour = 12
 )
 
-// FactsOf gathers what is known of a case's person from the payments that its
-// rules fired on and his others with that merchant.
+// FactsOf gathers what is known of a case's person from the payments, payouts
+// and refunds that its rules fired on and his others with that merchant.
 func (d *Desk) FactsOf(ctx context.Context, c *Case) (*Facts, error) {
-	f := &Facts{LimitMinor: d.MonthlyLimitMinor, paymentByID: map[string]*psd2.Payment{}}
+	f := &Facts{LimitMinor: d.MonthlyLimitMinor, paymentByID: map[string]*psd2.Payment{}, transferByID: map[string]*psd2.Transfer{}}
 	err := d.Store.Select(ctx, &f.Implicated, `SELECT object_id FROM compliance_hits JOIN compliance_alerts ON compliance_alerts.id = alert_id
-		WHERE case_id = ? AND object_id LIKE 'pay_%' GROUP BY object_id ORDER BY MAX(compliance_hits.at) DESC LIMIT ?`, c.ID, maxObjects)
+		WHERE case_id = ? AND object_id <> '' GROUP BY object_id ORDER BY MAX(compliance_hits.at) DESC LIMIT ?`, c.ID, maxObjects)
 	if err != nil {
 		return nil, fmt.Errorf("facts: %w", err)
 	}
 	for _, id := range f.Implicated {
-		p, err := d.Store.Payment(ctx, id)
-		if psd2.CodeOf(err) == psd2.CodeNotFound || errors.Is(err, store.ErrErased) {
-			continue
-		}
-		if err != nil {
+		err := d.gatherObject(ctx, c, f, id)
+		if err != nil && psd2.CodeOf(err) != psd2.CodeNotFound && !errors.Is(err, store.ErrErased) {
 			return nil, fmt.Errorf("facts: %w", err)
-		}
-		f.add(p)
-		if !f.Known && c.PersonID != "" && p.PersonID == c.PersonID && p.Personal.Player.Reference != "" {
-			f.Known, f.MerchantID, f.Player = true, p.MerchantID, p.Personal.Player
 		}
 	}
 	if f.Known {
@@ -101,6 +90,34 @@ func (d *Desk) FactsOf(ctx context.Context, c *Case) (*Facts, error) {
 
 func (f *Facts) add(p *psd2.Payment) { f.paymentByID[p.ID] = p }
 
+// gatherObject adds a payment, or a payout or refund with the deposit it
+// belongs to.
+func (d *Desk) gatherObject(ctx context.Context, c *Case, f *Facts, id string) error {
+	know := func(person, merchant string, player psd2.Player) {
+		if !f.Known && c.PersonID != "" && person == c.PersonID && player.Reference != "" {
+			f.Known, f.MerchantID, f.Player = true, merchant, player
+		}
+	}
+	if !strings.HasPrefix(id, psd2.PrefixPayment+"_") {
+		t, err := d.Store.Transfer(ctx, id)
+		if err != nil {
+			return err
+		}
+		f.transferByID[t.ID] = t
+		know(t.PersonID, t.MerchantID, t.Personal.Player)
+		if id = t.PaymentID; id == "" {
+			return nil
+		}
+	}
+	p, err := d.Store.Payment(ctx, id)
+	if err != nil {
+		return err
+	}
+	f.add(p)
+	know(p.PersonID, p.MerchantID, p.Personal.Player)
+	return nil
+}
+
 // gatherPerson adds the person's other payments and who shares his accounts.
 func (d *Desk) gatherPerson(ctx context.Context, c *Case, f *Facts) error {
 	list, _, err := d.Store.Payments(ctx, store.Filter{MerchantID: f.MerchantID, PlayerReference: f.Player.Reference, Limit: maxPayments})
@@ -113,6 +130,14 @@ func (d *Desk) gatherPerson(ctx context.Context, c *Case, f *Facts) error {
 		if id := p.Personal.DeviceID; id != "" && !slices.Contains(f.Devices, id) && len(f.Devices) < maxAccounts {
 			f.Devices = append(f.Devices, id)
 		}
+	}
+	out, _, err := d.Store.Transfers(ctx, store.TransferFilter{MerchantID: f.MerchantID, PlayerReference: f.Player.Reference, Limit: maxPayments})
+	if err != nil {
+		return fmt.Errorf("facts: %w", err)
+	}
+	for _, t := range out {
+		f.transferByID[t.ID] = t
+		f.addAccount(t.Personal.Payee)
 	}
 	for i, account := range f.Accounts {
 		sharing, err := d.Store.Find(ctx, string(account.IBAN))
@@ -162,16 +187,14 @@ func (f *Facts) arrange() {
 		f.Movements = append(f.Movements, Movement{ID: p.ID, Kind: Deposit, At: p.CreatedAt, Amount: p.Amount,
 			Failed: p.State == psd2.StateFailed, Note: string(p.State)})
 	}
-	f.sort()
-}
-
-// AddMovements adds what comes from elsewhere.
-func (f *Facts) AddMovements(more ...Movement) {
-	f.Movements = append(f.Movements, more...)
-	f.sort()
-}
-
-func (f *Facts) sort() {
+	for _, t := range f.transferByID {
+		m := Movement{ID: t.ID, Kind: Payout, At: t.CreatedAt, Amount: t.Amount, Note: string(t.State),
+			Failed: t.State == psd2.TransferFailed || t.State == psd2.TransferReturned}
+		if t.Kind == psd2.KindRefund {
+			m.Kind = Refund
+		}
+		f.Movements = append(f.Movements, m)
+	}
 	slices.SortFunc(f.Movements, func(a, b Movement) int {
 		if n := a.At.Compare(b.At); n != 0 {
 			return n
@@ -186,11 +209,12 @@ func (f *Facts) Prefill(c *Case, o Officer, merchant *psd2.Merchant, zone *time.
 	r := goaml.Report{Complaint: "", Officer: goaml.Person{}, Subject: subjectOf(f.Player)}
 	r.Officer.FirstName, r.Officer.LastName = splitName(o.Name)
 	for _, id := range f.Implicated {
-		p := f.paymentByID[id]
-		if p == nil || p.PersonID != c.PersonID {
-			continue
+		if p := f.paymentByID[id]; p != nil && p.PersonID == c.PersonID {
+			r.Transactions = append(r.Transactions, transactionOf(p, merchant, zone))
 		}
-		r.Transactions = append(r.Transactions, transactionOf(p, merchant, zone))
+		if t := f.transferByID[id]; t != nil && t.PersonID == c.PersonID {
+			r.Transactions = append(r.Transactions, payoutOf(t, merchant, zone))
+		}
 	}
 	slices.SortFunc(r.Transactions, func(a, b goaml.Transaction) int { return a.At.Compare(b.At) })
 	return r
@@ -222,6 +246,18 @@ func transactionOf(p *psd2.Payment, m *psd2.Merchant, zone *time.Location) goaml
 	}
 	if a, ok := m.Account(p.PayeeAccountID); ok && t.To.IBAN == "" {
 		t.To = goaml.Account{Name: a.Name, IBAN: a.IBAN, BIC: a.BIC}
+	}
+	return t
+}
+
+// payoutOf is money out to the subject.
+func payoutOf(p *psd2.Transfer, m *psd2.Merchant, zone *time.Location) goaml.Transaction {
+	t := goaml.Transaction{Number: p.ID, EndToEndID: p.EndToEndID, At: p.CreatedAt.In(zone), Amount: p.Amount, Purpose: p.Personal.Reference,
+		Attempted: p.State != psd2.TransferExecuted, To: goaml.Account{Name: p.Personal.Payee.Name, IBAN: p.Personal.Payee.IBAN, BIC: p.Personal.Payee.BIC}}
+	if m != nil {
+		if a, ok := m.Account(p.AccountID); ok {
+			t.From = goaml.Account{Name: a.Name, IBAN: a.IBAN, BIC: a.BIC}
+		}
 	}
 	return t
 }

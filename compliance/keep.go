@@ -16,14 +16,18 @@ import (
 // chain's rows become unreadable at once, in every copy and backup of the
 // tables; the chain itself still verifies.
 
+// withSubject finds the cases about a subject: its own, and those that its
+// alerts were joined to.
+const withSubject = `(subject = ? OR id IN (SELECT case_id FROM compliance_alerts WHERE compliance_alerts.subject = ?))`
+
 // keptUntil says until when a subject's data has to be kept; open cases give
 // the far future.
 func (d *Desk) keptUntil(get getter, subject string) (time.Time, error) {
 	var open int
 	var last int64
 	err := errors.Join(
-		get(&open, `SELECT COUNT(*) FROM compliance_cases WHERE subject = ? AND closed_at = 0`, subject),
-		get(&last, `SELECT COALESCE(MAX(closed_at), 0) FROM compliance_cases WHERE subject = ?`, subject))
+		get(&open, `SELECT COUNT(*) FROM compliance_cases WHERE `+withSubject+` AND closed_at = 0`, subject, subject),
+		get(&last, `SELECT COALESCE(MAX(closed_at), 0) FROM compliance_cases WHERE `+withSubject, subject, subject))
 	switch {
 	case err != nil:
 		return time.Time{}, fmt.Errorf("retention: %w", err)
@@ -96,7 +100,7 @@ func (h LegalHold) Set() time.Time { return at(h.SetAt) }
 
 // LegalHolds lists who is under one, oldest first.
 func (d *Desk) LegalHolds(ctx context.Context, o Officer, limit int) ([]LegalHold, error) {
-	if err := o.must(Admin, MLRO); err != nil {
+	if err := o.must(Admin, MLRO, Auditor); err != nil {
 		return nil, err
 	}
 	var list []LegalHold
@@ -143,7 +147,7 @@ func (d *Desk) Dossier(ctx context.Context, o Officer, subject string) (*Dossier
 		return nil, err
 	}
 	var rows []caseRow
-	if err := d.Store.Select(ctx, &rows, selectCases+` WHERE subject = ? ORDER BY id`, subject); err != nil {
+	if err := d.Store.Select(ctx, &rows, selectCases+` WHERE `+withSubject+` ORDER BY id`, subject, subject); err != nil {
 		return nil, err
 	}
 	for _, r := range rows {

@@ -16,6 +16,7 @@ const (
 	Analyst Role = "analyst" // works cases, proposes and approves their closing
 	MLRO    Role = "mlro"    // the money laundering reporting officer and his deputies (GwG §7)
 	Admin   Role = "admin"   // retention, legal hold, erasure, audit
+	Auditor Role = "auditor" // the audit chain and holds, changing nothing; notes stay sealed
 )
 
 // Officer is a signed-in person.

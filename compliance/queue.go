@@ -21,6 +21,7 @@ type Filter struct {
 	Assignee string // officer's id; "-" is nobody
 	Overdue  bool   // the service level's time is over
 	Samples  bool   // only what was drawn from below the line
+	Listed   bool   // only with an open hit on a list of people
 	After    string // cursor of the page before
 	Limit    int    // 1 to 200; 0 is 50
 }
@@ -66,6 +67,9 @@ func (d *Desk) Queue(ctx context.Context, o Officer, f Filter) (list []*Case, ne
 	}
 	if f.Samples {
 		and("sample = 1")
+	}
+	if f.Listed {
+		and("id IN (SELECT case_id FROM compliance_alerts WHERE open = 1 AND family IN (?, ?))", ListFamilies[0], ListFamilies[1])
 	}
 	if f.After != "" {
 		rank, id, err := f.cursor()
@@ -208,7 +212,7 @@ func (d *Desk) Similar(ctx context.Context, o Officer, c *Case, limit int) ([]Si
 	var list []Similar
 	err := d.Store.Select(ctx, &list, `SELECT id, family, rule, score, outcome, reason, closed_at,
 		CASE WHEN subject = ? THEN 1 ELSE 0 END AS same FROM compliance_cases
-		WHERE bucket = 'closed' AND id <> ? AND (family = ? OR subject = ?)`+hidden+` ORDER BY same DESC, ABS(score - ?), closed_at DESC LIMIT ?`,
+		WHERE bucket = 'closed' AND joined_to = '' AND id <> ? AND (family = ? OR subject = ?)`+hidden+` ORDER BY same DESC, ABS(score - ?), closed_at DESC LIMIT ?`,
 		c.Subject, c.ID, c.Family, c.Subject, c.Score, limit)
 	if err != nil {
 		return nil, fmt.Errorf("similar cases: %w", err)

@@ -19,7 +19,7 @@ func manyCases(t testing.TB, w *world, n int) {
 			version, state, bucket, restricted, 'psn_' || CAST(i AS TEXT), entity_kind, 'psn_' || CAST(i AS TEXT), 'psn_' || CAST(i AS TEXT), merchant_id,
 			CASE WHEN i % 7 = 0 THEN 'payer' ELSE family END, rule, alerts, sample, 1 + i % 4, i % 100, rank + i * 1000000, due_at, snoozed_until, snooze_severity,
 			escalated, assignee, assignee_name, locked_by, locked_name, locked_until, proposal, bulk_id, outcome, reason, reference, wait_until, opened_at,
-			changed_at, changed_by, changed_name, closed_at, erased_at FROM compliance_cases, n WHERE id = ?`, n, template.ID)
+			changed_at, changed_by, changed_name, closed_at, erased_at, joined_to FROM compliance_cases, n WHERE id = ?`, n, template.ID)
 		return err
 	}))
 }

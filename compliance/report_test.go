@@ -132,26 +132,6 @@ func TestSecondReportNamesTheFirst(t *testing.T) {
 	}
 }
 
-func TestRuleHoldsOnePayout(t *testing.T) {
-	w := sqliteWorld(t)
-	for range 2 {
-		must(t, w.db.Tx(ctx, func(tx *store.Tx) error { return w.HoldObject(tx, "psn_1", "pot_1", "R02") }))
-	}
-	if !w.held("psn_1", "pot_1") || w.held("psn_1", "pot_2") {
-		t.Error("one payout and no other must wait")
-	}
-	holds, err := w.Holds(ctx, anna, 10)
-	must(t, err)
-	if len(holds) != 1 {
-		t.Fatalf("holds: %+v", holds)
-	}
-	must(t, w.ReleaseObject(ctx, bert, holds[0].ID, "name agrees"))
-	refused(t, w.ReleaseObject(ctx, anna, holds[0].ID, "name agrees"), psd2.CodeConflict, "ofc_bert")
-	if w.held("psn_1", "pot_1") {
-		t.Error("held after its release")
-	}
-}
-
 func TestClearedEntryNeedsTwoAndEnds(t *testing.T) {
 	w := sqliteWorld(t)
 	cleared := func() (yes bool) {

@@ -101,28 +101,35 @@ type SignedRun struct {
 }
 
 // RecordRun signs and keeps a run's report, and gives its id.
-func (d *Desk) RecordRun(ctx context.Context, r Run) (string, error) {
-	err := d.tx(ctx, func(tx *store.Tx) error {
-		r.ID = psd2.NewID(prefixRun, tx.Now, d.Random)
-		r.StartedAt, r.EndedAt = r.StartedAt.UTC(), r.EndedAt.UTC()
-		report := canonical(r)
-		jws, err := d.signature(report, tx.Now)
-		if err != nil {
-			return err
-		}
-		_, err = tx.Exec(`INSERT INTO compliance_runs (id, day, kind, complete, report, jws, ended_at) VALUES (?,?,?,?,?,?,?)`,
-			r.ID, r.StartedAt.In(d.zone).Format(time.DateOnly), r.Kind, flag(r.Failed == 0), string(report), jws, us(r.EndedAt))
-		if err != nil {
-			return err
-		}
-		e := bySystem("screening.run", r.ID)
-		e.detail = map[string]any{"kind": r.Kind, "persons": r.Persons, "hits": r.Hits, "failed": r.Failed}
-		return d.append(tx, e)
+func (d *Desk) RecordRun(ctx context.Context, r Run) (id string, err error) {
+	err = d.Store.Tx(ctx, func(tx *store.Tx) error {
+		id, err = d.RecordRunIn(tx, r)
+		return err
 	})
+	return id, err
+}
+
+// RecordRunIn is RecordRun in the transaction that ends the run: both are there,
+// or neither.
+func (d *Desk) RecordRunIn(tx *store.Tx, r Run) (string, error) {
+	if err := lockChain(tx); err != nil {
+		return "", err
+	}
+	r.ID = psd2.NewID(prefixRun, tx.Now, d.Random)
+	r.StartedAt, r.EndedAt = r.StartedAt.UTC(), r.EndedAt.UTC()
+	report := canonical(r)
+	jws, err := d.signature(report, tx.Now)
+	if err != nil {
+		return "", err
+	}
+	_, err = tx.Exec(`INSERT INTO compliance_runs (id, day, kind, complete, report, jws, ended_at) VALUES (?,?,?,?,?,?,?)`,
+		r.ID, r.StartedAt.In(d.zone).Format(time.DateOnly), r.Kind, flag(r.Failed == 0), string(report), jws, us(r.EndedAt))
 	if err != nil {
 		return "", fmt.Errorf("record run: %w", err)
 	}
-	return r.ID, nil
+	e := bySystem("screening.run", r.ID)
+	e.detail = map[string]any{"kind": r.Kind, "persons": r.Persons, "hits": r.Hits, "failed": r.Failed}
+	return r.ID, d.append(tx, e)
 }
 
 // Day is one day of the calendar of daily runs.

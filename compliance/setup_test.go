@@ -52,6 +52,7 @@ type world struct {
 	db    *store.DB
 	keys  *jose.KeySet
 	hits  atomic.Int64
+	same  map[string][]string // what links a person across merchants
 }
 
 func newWorld(t testing.TB, clock *testkit.Clock, db *store.DB, change ...func(*compliance.Config)) *world {
@@ -62,9 +63,11 @@ func newWorld(t testing.TB, clock *testkit.Clock, db *store.DB, change ...func(*
 	for _, f := range change {
 		f(&c)
 	}
-	desk, err := compliance.NewDesk(c, compliance.Deps{Store: db, Keys: keys, Now: clock.Now, Random: rand.Reader})
+	w := &world{t: t, clock: clock, db: db, keys: keys, same: map[string][]string{}}
+	w.Desk, err = compliance.NewDesk(c, compliance.Deps{Store: db, Keys: keys, Now: clock.Now, Random: rand.Reader,
+		Identities: func(_ *store.Tx, person string) ([]string, error) { return w.same[person], nil }})
 	must(t, err)
-	return &world{Desk: desk, t: t, clock: clock, db: db, keys: keys}
+	return w
 }
 
 func sqliteWorld(t testing.TB, change ...func(*compliance.Config)) *world {
@@ -136,12 +139,16 @@ func (w *world) try(id string, a compliance.Act) (*compliance.Case, error) {
 
 func (w *world) held(person, object string) bool {
 	w.t.Helper()
-	var held bool
+	return w.standing(person, object) == compliance.StandingHeld
+}
+
+func (w *world) standing(person, object string, identities ...string) (s compliance.Standing) {
+	w.t.Helper()
 	must(w.t, w.db.Tx(ctx, func(tx *store.Tx) (err error) {
-		held, err = w.Held(tx, person, object)
+		s, err = w.Standing(tx, person, object, identities...)
 		return err
 	}))
-	return held
+	return s
 }
 
 // completeReport is one that nothing is missing from.

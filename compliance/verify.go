@@ -43,7 +43,7 @@ const exportBatch = 1000
 
 // ExportAudit writes the whole chain as it is now, and notes in it who took it.
 func (d *Desk) ExportAudit(ctx context.Context, w io.Writer, o Officer) error {
-	if err := o.must(Admin, MLRO); err != nil {
+	if err := o.must(Admin, MLRO, Auditor); err != nil {
 		return err
 	}
 	if err := d.Record(ctx, ActorOfficer, o.ID, "audit.exported", "audit", nil); err != nil {

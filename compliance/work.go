@@ -29,8 +29,14 @@ func (d *Desk) Case(ctx context.Context, o Officer, id string) (*Case, error) {
 }
 
 // Act does something to a case: in the case, in what hangs on it, and in the
-// chain, or nowhere. A conflict names who was faster, and when.
+// chain, or nowhere. It gives the case that work goes on with: the new one after
+// a Split, the other one after a Join. A conflict names who was faster, and when.
 func (d *Desk) Act(ctx context.Context, caseID string, a Act) (c *Case, err error) {
+	if a.Do == ProposeSAR {
+		if a.about, err = d.involvedIn(ctx, caseID); err != nil {
+			return nil, err
+		}
+	}
 	err = d.tx(ctx, func(tx *store.Tx) error {
 		c, err = d.act(tx, caseID, a)
 		return err
@@ -50,7 +56,16 @@ func (d *Desk) act(tx *store.Tx, caseID string, a Act) (*Case, error) {
 	if err := c.Do(a, tx.Now); err != nil {
 		return nil, err
 	}
-	if err := d.consequences(tx, c, a, from, proposal); err != nil {
+	next := c
+	switch a.Do {
+	case Split:
+		next, err = d.split(tx, c, &a)
+	case Join:
+		next, err = d.join(tx, c, a)
+	default:
+		err = d.consequences(tx, c, a, from, proposal)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if err := saveCase(tx, c); err != nil {
@@ -61,7 +76,10 @@ func (d *Desk) act(tx *store.Tx, caseID string, a Act) (*Case, error) {
 	if a.Do == Approve || a.Do == Return {
 		e.detail["proposed_by"] = proposal.By
 	}
-	return c, d.append(tx, e)
+	if next != c {
+		e.detail["case"] = next.ID
+	}
+	return next, d.append(tx, e)
 }
 
 // detail is what the chain says of an action in the clear.
@@ -79,6 +97,9 @@ func (a *Act) detail(c *Case, from State) map[string]any {
 	if a.To.ID != "" {
 		m["assignee"] = a.To.ID
 	}
+	if a.Do == Split {
+		m["alerts"] = a.Alerts
+	}
 	if len(a.Entries) > 0 {
 		m["entries"] = a.Entries
 	}
@@ -95,7 +116,7 @@ func (d *Desk) consequences(tx *store.Tx, c *Case, a Act, from State, p Proposal
 		if err := d.reportReady(tx, c, a); err != nil {
 			return err
 		}
-		return d.hold(tx, c, HoldReport)
+		return d.hold(tx, c, a.about, HoldReport)
 	case (a.Do == Return || a.Do == Withdraw) && from == ProposedSAR:
 		return d.endHolds(tx, c.ID, a.By.ID, "returned")
 	case a.Do == Approve && from == ProposedSAR:
@@ -107,6 +128,9 @@ func (d *Desk) consequences(tx *store.Tx, c *Case, a Act, from State, p Proposal
 		if err := d.endHolds(tx, c.ID, a.By.ID, "closed"); err != nil { // of an earlier report, after a reopening
 			return err
 		}
+		if err := d.settleHolds(tx, c, a.By, DecisionReleased); err != nil {
+			return err
+		}
 		return closeAlerts(tx, c, true)
 	case a.Do == File:
 		return d.filed(tx, c, a)
@@ -115,10 +139,19 @@ func (d *Desk) consequences(tx *store.Tx, c *Case, a Act, from State, p Proposal
 			return err
 		}
 		if a.Do == Release {
-			return d.endHolds(tx, c.ID, a.By.ID, "released")
+			if err := d.settleHolds(tx, c, a.By, DecisionReleased); err != nil {
+				return err
+			}
+			return d.endHolds(tx, c.ID, a.By.ID, DecisionReleased)
+		}
+		if err := d.settleHolds(tx, c, a.By, DecisionRefused); err != nil {
+			return err
 		}
 		return d.blockHolds(tx, c.ID, a.By.ID)
 	case a.Do == Reopen:
+		if err := d.unblockHolds(tx, c.ID); err != nil {
+			return err
+		}
 		return closeAlerts(tx, c, false)
 	}
 	return nil

@@ -72,6 +72,8 @@ const (
 	Release              Action = "release"
 	Block                Action = "block"
 	Reopen               Action = "reopen"
+	Split                Action = "split" // some of its alerts into a case of their own
+	Join                 Action = "join"  // its alerts into another case; this one ends
 )
 
 // rule says who may do an action, from where, and what he has to give.
@@ -109,6 +111,8 @@ var rules = map[Action]rule{
 	Release:              {from: []State{SARFiled}, to: Released, roles: reporters, note: true},
 	Block:                {from: []State{SARFiled}, to: Blocked, roles: reporters, note: true},
 	Reopen:               {from: ended, to: Investigating, roles: workers, reason: true, note: true},
+	Split:                {from: working, roles: workers, note: true},
+	Join:                 {from: working, to: Closed, roles: workers, note: true},
 }
 
 // Reasons are the codes an action may give. Texts belong to the pages.
@@ -140,7 +144,10 @@ type Act struct {
 	To        Officer   // Assign
 	Reference string    // File: the FIU's; Release: of its consent, before the time has passed
 	Entries   []string  // ProposeFalsePositive: list entries that are not this person
+	Alerts    []string  // Split: those that leave
+	Into      string    // Join: the case that gets the alerts
 	bulk      string    // id of a closing of many
+	about     involved  // ProposeSAR: whose money waits from then on
 }
 
 // Proposal is what the second person decides on.
@@ -174,6 +181,10 @@ func (c *Case) Can(do Action, o Officer, now time.Time) bool {
 		return c.Proposal.By == o.ID
 	case Wake:
 		return now.Before(c.SnoozedUntil)
+	case Split:
+		return c.Alerts > 1
+	case Reopen:
+		return c.JoinedTo == ""
 	}
 	return true
 }
@@ -228,6 +239,8 @@ func (r rule) complete(a Act, now time.Time) error {
 		return psd2.Invalid("reference", "reference_required", "enter the reference that the FIU gave")
 	case len(a.Entries) > 0 && (!a.Until.After(now) || a.Until.After(now.Add(maxWhitelist))):
 		return psd2.Invalid("until", "whitelist_until", "a cleared list entry needs an end within one year")
+	case a.Do == Split && len(a.Alerts) == 0:
+		return psd2.Invalid("alerts", "split_none", "tick the alerts that get a case of their own")
 	case len(a.Entries) > 50:
 		return psd2.Invalid("entries", "too_many_entries", "clear at most 50 list entries at once")
 	}
@@ -248,6 +261,10 @@ func (c *Case) guard(a Act, now time.Time) error {
 	case Release:
 		if now.Before(c.WaitUntil) && a.Reference == "" {
 			return c.conflict("waiting_period", "the waiting period ends on "+c.WaitUntil.Format(time.RFC3339)+"; before that the FIU's consent is needed")
+		}
+	case Reopen:
+		if c.JoinedTo != "" {
+			return c.conflict("case_joined", "this case was joined to another one; work goes on there")
 		}
 	case Assign:
 		if c.State.Restricted() && !a.To.Has(MLRO) {
@@ -289,6 +306,9 @@ func (c *Case) carryOut(a Act, r rule, now time.Time) {
 		c.approve()
 	case File:
 		c.Reference = a.Reference
+	case Join:
+		c.Outcome, c.Reason, c.JoinedTo = OutcomeJoined, "", a.Into
+		c.SnoozedUntil = time.Time{}
 	case Reopen:
 		c.Outcome, c.Reason = "", ""
 		c.Proposal, c.BulkID = Proposal{}, ""
@@ -318,7 +338,7 @@ func (c *Case) approve() {
 func (c *Case) relock(a Act, now time.Time) {
 	switch {
 	case a.Do == Note && c.lockedFor(a.By, now): // a word in passing
-	case a.Do == Take, a.Do == Investigate, a.Do == AskInfo, a.Do == Note, a.Do == Reopen, a.Do == Withdraw, a.Do == Wake:
+	case a.Do == Take, a.Do == Investigate, a.Do == AskInfo, a.Do == Note, a.Do == Reopen, a.Do == Withdraw, a.Do == Wake, a.Do == Split:
 		c.LockedBy, c.LockedName, c.LockedUntil = a.By.ID, a.By.Name, now.Add(lockLife)
 	default:
 		c.LockedBy, c.LockedName, c.LockedUntil = "", "", time.Time{}

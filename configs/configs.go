@@ -65,6 +65,7 @@ type Config struct {
 	Officers Officers        `yaml:"officers"`
 	// SCA is the hub's own authentication of payers; its origin is the public one.
 	SCA        sca.Config `yaml:"sca"`
+	WebPush    WebPush    `yaml:"web_push"`
 	Compliance Compliance `yaml:"compliance"`
 	// Channels reach merchants' own accounts at their banks: refunds and payouts
 	// go out through them, and deposits are reconciled against them.
@@ -98,6 +99,19 @@ type HTTP struct {
 	KeyFile  string `yaml:"key_file"`
 	// TrustedProxies are the networks whose X-Forwarded-For is believed.
 	TrustedProxies Networks `yaml:"trusted_proxies"`
+}
+
+// WebPush wakes payers' phones whose push app is closed, through the push
+// services of their browsers (RFC 8030, 8292). Without it the app is reached
+// while it is open.
+type WebPush struct {
+	// Subject is how a push service's operator reaches whoever runs the hub,
+	// mailto: or https:. Empty: there is no web push.
+	Subject string `yaml:"subject"`
+	// KeyFile holds the key pair that the phones know us by, the same in all
+	// processes (default web-push-key.json in DataDir; made when missing). With
+	// another one every phone has to subscribe anew.
+	KeyFile string `yaml:"key_file"`
 }
 
 // Networks is a list of networks, e.g. 10.0.0.0/8; a single address is a
@@ -166,10 +180,6 @@ type Ops struct {
 	// (default http://ops.localhost and the port of http.ops). Passkeys belong to
 	// its name: after a change everybody enrols anew.
 	URL string `yaml:"url"`
-	// Token opens the operators' pages for reading; deciding takes people who are
-	// signed in by name ("rialto users add"). "file:PATH" or "env:NAME";
-	// empty: made at the first start and kept as operator-token in DataDir.
-	Token string `yaml:"token"`
 }
 
 // Log says what is logged.
@@ -251,6 +261,7 @@ func (c *Config) fill() error {
 	def(&c.HTTP.Ops, "127.0.0.1:8403")
 	def(&c.HTTP.Admin, "127.0.0.1:8404")
 	def(&c.HTTP.Officers, "127.0.0.1:8405")
+	def(&c.WebPush.KeyFile, filepath.Join(c.DataDir, "web-push-key.json"))
 	def(&c.SigningKeysFile, filepath.Join(c.DataDir, "signing-keys.json"))
 	def(&c.Database.URL, "sqlite:"+filepath.Join(c.DataDir, "rialto.db"))
 	if c.NATS.URL == "" {
@@ -262,7 +273,7 @@ func (c *Config) fill() error {
 	}
 	def(&c.Hub.PublicURL, scheme+c.HTTP.Listen)
 	c.Hub.PublicURL = strings.TrimSuffix(c.Hub.PublicURL, "/")
-	for _, secret := range []*string{&c.Database.URL, &c.NATS.URL, &c.Ops.Token} {
+	for _, secret := range []*string{&c.Database.URL, &c.NATS.URL} {
 		v, err := Secret(*secret)
 		if err != nil {
 			return fmt.Errorf("config: %w", err)
@@ -287,6 +298,9 @@ func (c *Config) check() error {
 	}
 	if !c.Sandbox && c.HTTP.CertFile == "" && !onLoopback(c.HTTP.Ops) {
 		errs = append(errs, errors.New("config: http.ops must be on loopback or have a certificate: the operators' token crosses it"))
+	}
+	if s := c.WebPush.Subject; s != "" && !strings.HasPrefix(s, "mailto:") && !strings.HasPrefix(s, "https://") {
+		errs = append(errs, errors.New("config: web_push.subject must begin with mailto: or https://"))
 	}
 	for i, m := range c.Merchants {
 		if err := CheckMerchant(&m.Merchant); err != nil {

@@ -168,14 +168,14 @@ func TestSecretsComeFromFilesAndEnvironment(t *testing.T) { // not parallel: env
 		}
 		return path
 	}
-	t.Setenv("RIALTO_TEST_TOKEN", "token-from-environment")
+	t.Setenv("RIALTO_TEST_URL", "postgres://u@h/d")
 	t.Setenv("RIALTO_TEST_EMPTY", "")
-	c, err := configs.Parse([]byte("ops: {token: \"env:RIALTO_TEST_TOKEN\"}\ndatabase: {url: \"file:" + file("url", "postgres://u@h/d\n") + "\"}\nnats: {url: \"file:" + file("nats", " nats://h \n") + "\"}\n"))
+	c, err := configs.Parse([]byte("database: {url: \"env:RIALTO_TEST_URL\"}\nnats: {url: \"file:" + file("nats", " nats://h \n") + "\"}\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Ops.Token != "token-from-environment" || c.Database.URL != "postgres://u@h/d" || c.NATS.URL != "nats://h" {
-		t.Errorf("%q %q %q", c.Ops.Token, c.Database.URL, c.NATS.URL)
+	if c.Database.URL != "postgres://u@h/d" || c.NATS.URL != "nats://h" {
+		t.Errorf("%q %q", c.Database.URL, c.NATS.URL)
 	}
 	if v, err := configs.Secret("as it stands: file:x"); err != nil || v != "as it stands: file:x" {
 		t.Errorf("%q %v", v, err)
@@ -186,8 +186,8 @@ func TestSecretsComeFromFilesAndEnvironment(t *testing.T) { // not parallel: env
 		} else if strings.Contains(err.Error(), dir) {
 			t.Errorf("the error shows where secrets lie: %v", err)
 		}
-		if _, err := configs.Parse([]byte("ops: {token: \"" + bad + "\"}\n")); err == nil {
-			t.Errorf("%s is taken for a token", bad)
+		if _, err := configs.Parse([]byte("database: {url: \"" + bad + "\"}\n")); err == nil {
+			t.Errorf("%s is taken for an address", bad)
 		}
 	}
 }

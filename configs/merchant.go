@@ -61,6 +61,13 @@ func CheckMerchant(m *psd2.Merchant) error {
 	default:
 		say("payer_policy must be required, optional or off")
 	}
+	switch m.SCA {
+	case "":
+		m.SCA = psd2.SCAByPolicy
+	case psd2.SCAByPolicy, psd2.SCAAlways, psd2.SCAStrong:
+	default:
+		say("sca must be by_policy, always or strong")
+	}
 	if len(m.Accounts) == 0 {
 		say("at least one payee account is needed")
 	}

@@ -12,6 +12,7 @@ const (
 	EventCreated         = "payment.created"
 	EventAttemptStarted  = "payment.attempt_started"
 	EventAttemptFailed   = "payment.attempt_failed"
+	EventAmountLowered   = "payment.amount_lowered"
 	EventAuthorized      = "payment.authorized"
 	EventExecuted        = "payment.executed"
 	EventCreditable      = "payment.creditable"
@@ -46,16 +47,17 @@ const (
 
 	EventEndpointFailing  = "webhook_endpoint.failing"
 	EventEndpointDisabled = "webhook_endpoint.disabled"
+	EventEndpointChanged  = "webhook_endpoint.changed"
 )
 
 // MerchantEvents are the types that are delivered to webhook endpoints.
 var MerchantEvents = []string{
-	EventAttemptFailed, EventAuthorized, EventExecuted, EventCreditable, EventPayerMismatched,
+	EventAttemptFailed, EventAmountLowered, EventAuthorized, EventExecuted, EventCreditable, EventPayerMismatched,
 	EventSettled, EventFailed, EventOutcomeUnknown, EventRecallRequested, EventReturned,
 	EventRefundExecuted, EventRefundFailed, EventRefundOutcomeUnknown, EventRefundReturned, EventRefundRecallRefused,
 	EventPayoutExecuted, EventPayoutFailed, EventPayoutOutcomeUnknown, EventPayoutReturned, EventPayoutRecallRefused,
 	EventWebhookTest,
-	EventEndpointFailing, EventEndpointDisabled, EventBankAvailability,
+	EventEndpointFailing, EventEndpointDisabled, EventEndpointChanged, EventBankAvailability,
 }
 
 // Timestamp is a time as our API writes it: RFC 3339, UTC, milliseconds.
@@ -83,6 +85,7 @@ type PaymentView struct {
 	ID             string            `json:"id"`
 	Status         State             `json:"status"`
 	Amount         Money             `json:"amount"`
+	Requested      *Money            `json:"requested_amount,omitempty"` // what the merchant asked for, when the payer pays less
 	PayeeAccountID string            `json:"payee_account_id"`
 	Reference      string            `json:"reference"`
 	Player         PlayerView        `json:"player"`
@@ -133,6 +136,7 @@ type AttemptView struct {
 	EndedAt       *Timestamp    `json:"ended_at,omitempty"`
 	FailureReason FailureReason `json:"failure_reason,omitempty"`
 	BankCode      string        `json:"bank_code,omitempty"`
+	SCABy         string        `json:"sca_performed_by,omitempty"` // SCAByASPSP or SCAByHub
 }
 
 // View gives the payment as its merchant may see it.
@@ -149,6 +153,9 @@ func (p *Payment) View() PaymentView {
 		Attempts:   make([]AttemptView, 0, len(p.Attempts)),
 		ReturnedAt: stamp(p.ReturnedAt), ReturnCode: p.ReturnCode, RecallAt: stamp(p.RecallRequestedAt), RecallCode: p.RecallCode,
 	}
+	if p.AskedMinor > 0 {
+		v.Requested = &Money{p.AskedMinor, p.Amount.Currency}
+	}
 	if p.RefundedMinor > 0 {
 		v.Refunded = &Money{p.RefundedMinor, p.Amount.Currency}
 	}
@@ -158,7 +165,7 @@ func (p *Payment) View() PaymentView {
 	for _, a := range p.Attempts {
 		v.Attempts = append(v.Attempts, AttemptView{
 			ID: a.ID, BankID: a.BankID, Status: a.State, EndToEndID: a.EndToEndID,
-			StartedAt: Timestamp(a.StartedAt), EndedAt: stamp(a.EndedAt), FailureReason: a.Failure, BankCode: a.BankReason,
+			StartedAt: Timestamp(a.StartedAt), EndedAt: stamp(a.EndedAt), FailureReason: a.Failure, BankCode: a.BankReason, SCABy: a.SCABy,
 		})
 	}
 	return v

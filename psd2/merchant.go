@@ -14,10 +14,25 @@ type Merchant struct {
 	Accounts    []PayeeAccount  `json:"accounts" yaml:"accounts"`
 	ReturnURIs  []string        `json:"return_uris" yaml:"return_uris"` // compared byte by byte
 	PayerPolicy Policy          `json:"payer_policy" yaml:"payer_policy"`
+	SCA         MerchantSCA     `json:"sca,omitempty" yaml:"sca"`
 	MaxMinor    int64           `json:"max_amount_minor" yaml:"max_amount_minor"` // 0: the scheme's limit
 	Gambling    bool            `json:"gambling" yaml:"gambling"`
-	Accent      string          `json:"accent,omitempty" yaml:"accent"` // #rrggbb
+	// LowerToLimit lets a payer whose monthly limit leaves less than was asked pay
+	// what is left, instead of failing the payment.
+	LowerToLimit bool   `json:"lower_to_limit,omitempty" yaml:"lower_to_limit"`
+	Accent       string `json:"accent,omitempty" yaml:"accent"` // #rrggbb
 }
+
+// MerchantSCA is what a merchant wants his payers to do at the hub beside their
+// bank's own authentication. The policy may ask for more, never for less.
+type MerchantSCA string
+
+// Wishes of a merchant.
+const (
+	SCAByPolicy MerchantSCA = "by_policy" // what the policy asks for, no more
+	SCAAlways   MerchantSCA = "always"    // each payment is confirmed, with any factor
+	SCAStrong   MerchantSCA = "strong"    // each payment is confirmed with a passkey or the push app
+)
 
 // PayeeAccount is an account of a merchant that deposits may go to.
 type PayeeAccount struct {

@@ -18,6 +18,7 @@ type Payment struct {
 	Sequence       int64      `json:"sequence"`  // of the last event, from 1
 	State          State      `json:"state"`
 	Amount         Money      `json:"amount"`
+	AskedMinor     int64      `json:"asked_minor,omitempty"` // what the merchant asked for, when the payer pays less
 	PayeeAccountID string     `json:"payee_account_id"`
 	ReturnURI      string     `json:"return_uri"`        // one of the merchant's registered ones
 	BankID         string     `json:"bank_id,omitempty"` // asked for by the merchant
@@ -71,10 +72,11 @@ type Personal struct {
 
 // AttemptPersonal is the sealed half of an attempt.
 type AttemptPersonal struct {
-	Adapter []byte `json:"adapter,omitempty"` // the adapter's opaque state
-	Cancel  Prompt `json:"cancel,omitzero"`   // how the payer confirms a cancellation at his bank, if he must
-	Prompt  Prompt `json:"prompt"`            // what the bank wants of the payer now
-	PSU     PSU    `json:"psu"`
+	Adapter   []byte `json:"adapter,omitempty"`    // the adapter's opaque state
+	OrderHash string `json:"order_hash,omitempty"` // of the order as committed; what is sent must match
+	Cancel    Prompt `json:"cancel,omitzero"`      // how the payer confirms a cancellation at his bank, if he must
+	Prompt    Prompt `json:"prompt"`               // what the bank wants of the payer now
+	PSU       PSU    `json:"psu"`
 }
 
 // Party is a name and an account: payee or payer.
@@ -140,11 +142,12 @@ type Attempt struct {
 	Approach     string        `json:"approach,omitempty"` // banks.Approach the bank chose
 	State        AttemptState  `json:"state"`
 	EndToEndID   string        `json:"end_to_end_id"`
-	RequestID    string        `json:"request_id"` // X-Request-ID of the initiation
-	RiskAtOnce   bool          `json:"risk_at_once,omitempty"`
+	RequestID    string        `json:"request_id"`              // X-Request-ID of the initiation
+	RiskAtOnce   bool          `json:"risk_at_once,omitempty"`  // the initiation alone may move money (banks.Info.AtRiskOnceSent)
 	RedirectLife time.Duration `json:"redirect_life,omitempty"` // 0: the bank does not say
 	StartedAt    time.Time     `json:"started_at"`
 	SubmittedAt  *time.Time    `json:"submitted_at,omitempty"` // intent of the one call that creates the order
+	TakenAt      *time.Time    `json:"taken_at,omitempty"`     // since when the bank is known to have the order, and how to ask for it
 	Prompt       PromptKind    `json:"prompt,omitempty"`       // what the bank waits for; details are personal
 	AtRiskAt     *time.Time    `json:"at_risk_at,omitempty"`   // since when money may move
 	ReturnedAt   *time.Time    `json:"returned_at,omitempty"`  // when the payer's browser came back
@@ -157,8 +160,21 @@ type Attempt struct {
 	Failure      FailureReason `json:"failure_reason,omitempty"`
 	Odd          int           `json:"odd,omitempty"` // answers that contradicted earlier ones
 
+	// SCABy says whose strong authentication of the payer is the one the law asks
+	// for: SCAByASPSP, or SCAByHub where the bank has delegated it to us.
+	SCABy string `json:"sca_by,omitempty"`
+	// Exemptions from it that the bank was told are met, as far as it has a place
+	// for that; the bank alone decides.
+	Exemptions []string `json:"exemptions,omitempty"`
+
 	Decision *OperatorDecision `json:"decision,omitempty"` // of an outcome that stayed unknown
 }
+
+// Who authenticates a payer for his bank.
+const (
+	SCAByASPSP = "aspsp"
+	SCAByHub   = "delegated"
+)
 
 // NewEndToEndID makes an attempt's EndToEndId: 29 EPC characters, unique and
 // ours, so that a statement entry can be traced back.

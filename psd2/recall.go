@@ -74,6 +74,10 @@ func (t *Transfer) RecallAnswered(accepted bool, code string, now time.Time) {
 	t.emit(happenedRecallRefused, now)
 }
 
+// DueAt is until when the other bank may expect the answer to its recall: 15
+// banking days from when it was received (SCT Inst rulebook).
+func (n RecallNotice) DueAt() time.Time { return addBankingDays(n.ReceivedAt, 15) }
+
 // addBankingDays counts days on which TARGET settles, from the day after.
 func addBankingDays(from time.Time, days int) time.Time {
 	for t := from; ; {

@@ -69,6 +69,9 @@ func (p *Payment) noteSource(payer Party) {
 	if payer.Name != "" {
 		p.Personal.Source.Name = payer.Name
 	}
+	if payer.BIC != "" {
+		p.Personal.Source.BIC = payer.BIC
+	}
 }
 
 func (p *Payment) reportPending(a *Attempt, now time.Time) {

@@ -14,10 +14,12 @@ var (
 	pollApp = []time.Duration{2 * time.Second, 4 * time.Second, 6 * time.Second, 9 * time.Second, 12 * time.Second, 16 * time.Second,
 		20 * time.Second, 25 * time.Second, 30 * time.Second, 40 * time.Second, 50 * time.Second, time.Minute, 75 * time.Second,
 		90 * time.Second, 2 * time.Minute, 150 * time.Second, 3 * time.Minute, 4 * time.Minute, 5 * time.Minute, 8 * time.Minute, 12 * time.Minute}
-	// Counted from when the outcome became unknown: a payer who approves just
-	// after the expiry and does not come back must not wait an hour.
-	pollUnknown = []time.Duration{5 * time.Second, 10 * time.Second, 20 * time.Second, 40 * time.Second, time.Minute, 2 * time.Minute,
-		5 * time.Minute, 10 * time.Minute, 20 * time.Minute, 40 * time.Minute}
+	// Counted from when the outcome became unknown: most banks know within the
+	// minute, and a payer who approves just after the expiry and does not come
+	// back must not wait an hour.
+	pollUnknown = []time.Duration{time.Second, 2 * time.Second, 3 * time.Second, 5 * time.Second, 8 * time.Second,
+		10 * time.Second, 15 * time.Second, 30 * time.Second, time.Minute, 2 * time.Minute, 5 * time.Minute,
+		10 * time.Minute, 20 * time.Minute, 40 * time.Minute}
 )
 
 // Watches are how long a payment is still looked at after its last change:
@@ -92,6 +94,20 @@ func (p *Payment) decisiveMoment(a *Attempt) time.Time {
 		end = lapse
 	}
 	return end
+}
+
+// LapsesAt is when the bank's redirect dies, if its profile says. It is counted
+// from when the bank was known to have the order: it may have come later than
+// the intent to send it, never later than that.
+func (a *Attempt) LapsesAt() (time.Time, bool) {
+	if a.AtRiskAt == nil || a.TakenAt == nil || a.RedirectLife <= 0 {
+		return time.Time{}, false
+	}
+	from := *a.AtRiskAt
+	if a.TakenAt.After(from) {
+		from = *a.TakenAt
+	}
+	return from.Add(a.RedirectLife), true
 }
 
 // leading is the attempt that carries the outcome of a payment whose money

@@ -1,6 +1,9 @@
 package psd2
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // State is what a merchant sees of a payment.
 type State string
@@ -96,11 +99,11 @@ func (p *Payment) BeginAttempt(a Attempt, psu PSU, now time.Time) error {
 		return err
 	}
 	a.StartedAt = now
-	if a.State != AttemptPreparing {
-		a.submit(now)
-	}
 	p.Attempts = append(p.Attempts, a)
 	p.setPersonal(a.ID, func(ap *AttemptPersonal) { ap.PSU = psu })
+	if a.State != AttemptPreparing {
+		p.commit(p.Attempt(a.ID), now)
+	}
 	p.State = StateAuthorizing
 	p.emit(EventAttemptStarted, now)
 	return nil
@@ -115,11 +118,39 @@ func (p *Payment) Refuse(why FailureReason, now time.Time) error {
 	return nil
 }
 
-func (a *Attempt) submit(now time.Time) {
+// Lower makes the amount smaller, before any order was sent: the payer pays
+// what his limit leaves.
+func (p *Payment) Lower(to Money, now time.Time) error {
+	if err := p.mustBeOpenForPayer(now); err != nil {
+		return err
+	}
+	if !p.MayLower() {
+		return Fail(CodeConflict, "order_sent", "an order of the whole amount was sent")
+	}
+	if to.Currency != p.Amount.Currency || to.AmountMinor <= 0 || to.AmountMinor >= p.Amount.AmountMinor {
+		return Invalid("amount", "amount_not_lower", "the amount can only become smaller")
+	}
+	if p.AskedMinor == 0 {
+		p.AskedMinor = p.Amount.AmountMinor
+	}
+	p.Amount = to
+	p.emit(EventAmountLowered, now)
+	return nil
+}
+
+// MayLower reports whether no order was sent yet. One that was given up may
+// still be executed, and then with its own amount.
+func (p *Payment) MayLower() bool {
+	return !slices.ContainsFunc(p.Attempts, func(a Attempt) bool { return a.SubmittedAt != nil })
+}
+
+// commit is the intent to send the order, with what it says.
+func (p *Payment) commit(a *Attempt, now time.Time) {
 	a.State, a.SubmittedAt, a.Prompt = AttemptSubmitting, &now, PromptNone
 	if a.RiskAtOnce {
 		a.AtRiskAt = &now
 	}
+	p.setPersonal(a.ID, func(ap *AttemptPersonal) { ap.OrderHash = p.terms(a).hash() })
 }
 
 // closed is the refusal for an attempt that is not, or no longer, where its
@@ -148,7 +179,7 @@ func (p *Payment) Submit(attemptID string, adapter []byte, now time.Time) error 
 		return closed()
 	}
 	p.ask(a, Prompt{}, adapter)
-	a.submit(now)
+	p.commit(a, now)
 	p.UpdatedAt = now
 	return nil
 }
@@ -178,20 +209,22 @@ func (p *Payment) mustBeOpenForPayer(now time.Time) error {
 // the bank's link, or the bank's app has asked him, money is at risk; while he
 // still has to answer through us, it is not. It is refused when the attempt was
 // given up meanwhile: then nobody may get the link. An attempt at risk is never
-// given up; a very late answer to it says how to ask for it.
+// given up; a very late answer to it says how to ask for it, or that it is not
+// at risk after all.
 func (p *Payment) Initiated(attemptID, approach string, prompt Prompt, adapter []byte, now time.Time) error {
 	a := p.Attempt(attemptID)
-	if a != nil && a.State == AttemptUnknown && p.Personal.Attempts[attemptID].Adapter == nil {
-		p.setPersonal(attemptID, func(ap *AttemptPersonal) { ap.Adapter = adapter })
-		a.Approach, p.UpdatedAt = approach, now
-		return nil
-	}
-	if a == nil || a.State != AttemptSubmitting {
+	late := a != nil && a.State == AttemptUnknown && a.TakenAt == nil
+	if a == nil || a.State != AttemptSubmitting && !late {
 		return closed()
 	}
+	a.Approach, a.TakenAt, p.UpdatedAt = approach, &now, now
+	if late && !prompt.Kind.Relayed() {
+		p.setPersonal(attemptID, func(ap *AttemptPersonal) { ap.Adapter = adapter })
+		return nil
+	}
 	p.ask(a, prompt, adapter)
-	a.Approach = approach
-	if over := p.CancelledBy != "" || !now.Before(p.ExpiresAt) || p.paidByOther(a); over && !a.RiskAtOnce && prompt.Kind != PromptApp { // nobody has the link yet, and nobody gets it
+	ours := prompt.Kind.Relayed() || prompt.Kind == PromptRedirect && !a.RiskAtOnce // nobody can authorise it but through us
+	if over := p.CancelledBy != "" || !now.Before(p.ExpiresAt) || p.paidByOther(a); over && ours {
 		why := p.CancelledBy
 		if why == "" {
 			why = ReasonExpired
@@ -200,10 +233,15 @@ func (p *Payment) Initiated(attemptID, approach string, prompt Prompt, adapter [
 		return nil
 	}
 	a.State = AttemptAuthorizing
-	if a.AtRiskAt == nil && !prompt.Kind.Relayed() {
+	switch {
+	case prompt.Kind.Relayed():
+		a.AtRiskAt = nil
+	case a.AtRiskAt == nil:
 		a.AtRiskAt = &now
 	}
-	p.UpdatedAt = now
+	if late {
+		p.State = StateAuthorizing
+	}
 	return nil
 }
 
@@ -237,7 +275,7 @@ func (p *Payment) Relayed(attemptID string, prompt Prompt, adapter []byte, now t
 	p.ask(a, prompt, adapter)
 	p.UpdatedAt = now
 	switch {
-	case prompt.Kind.Relayed() && !a.RiskAtOnce:
+	case prompt.Kind.Relayed():
 		a.AtRiskAt = nil
 	case prompt.Kind == PromptNone:
 		p.Returned(attemptID, now) // his part is done
@@ -280,10 +318,12 @@ func (p *Payment) setPersonal(attemptID string, set func(*AttemptPersonal)) {
 }
 
 // InitiationFailed records a definite no to the initiation, or to what comes
-// before it: the order does not exist at the bank (refused, unreachable, or our request was wrong).
+// before it: the order does not exist at the bank (refused, unreachable, or our
+// request was wrong). Only the one caller hears that, so it counts even when he
+// was given up for lost.
 func (p *Payment) InitiationFailed(attemptID string, why FailureReason, code string, now time.Time) error {
 	a := p.Attempt(attemptID)
-	if a == nil || a.State != AttemptSubmitting && a.State != AttemptPreparing {
+	if a == nil || a.State != AttemptSubmitting && a.State != AttemptPreparing && !(a.State == AttemptUnknown && a.TakenAt == nil) {
 		return closed()
 	}
 	p.endAttempt(a, AttemptRefused, why, code, now)
@@ -433,14 +473,6 @@ func (p *Payment) lapseAtRisk(a *Attempt, now time.Time) {
 // unused reports whether the bank last said that nobody authorised the order.
 func (a *Attempt) unused() bool {
 	return a.BankStatus == "RCVD" && a.SCAStatus != SCAFinalised && a.SCAStatus != SCAExempted && a.SCAStatus != SCAUnread
-}
-
-// LapsesAt is when the bank's redirect dies, if its profile says.
-func (a *Attempt) LapsesAt() (time.Time, bool) {
-	if a.AtRiskAt == nil || a.RedirectLife <= 0 {
-		return time.Time{}, false
-	}
-	return a.AtRiskAt.Add(a.RedirectLife), true
 }
 
 // JudgePayer records who held the paying account and decides whether the

@@ -241,6 +241,7 @@ type bankOrder struct {
 	linked bool // the payer holds its link
 	at     time.Time
 	life   time.Duration
+	amount Money
 }
 
 func (o *bankOrder) usable(now time.Time) bool {
@@ -317,7 +318,7 @@ func TestPaymentEndsInTheBanksTruth(t *testing.T) {
 		}
 		for range rapid.IntRange(1, 40).Draw(t, "steps") {
 			now = now.Add(time.Duration(rapid.IntRange(0, 400).Draw(t, "seconds")) * time.Second)
-			switch rapid.SampledFrom([]string{"begin", "prepared", "submit", "answer", "relay", "refuse", "lose", "approve", "decline", "settle", "look", "silent", "cancel", "return", "lapse", "decide"}).Draw(t, "op") {
+			switch rapid.SampledFrom([]string{"begin", "prepared", "submit", "answer", "relay", "refuse", "lose", "approve", "decline", "settle", "look", "silent", "cancel", "return", "lapse", "decide", "lower", "more"}).Draw(t, "op") {
 			case "begin":
 				id := fmt.Sprintf("att_%d", len(p.Attempts))
 				a := Attempt{ID: id, EndToEndID: id, RedirectLife: time.Duration(rapid.SampledFrom([]int{0, 5, 20}).Draw(t, "life")) * time.Minute}
@@ -325,7 +326,7 @@ func TestPaymentEndsInTheBanksTruth(t *testing.T) {
 					a.State = AttemptPreparing
 				}
 				if p.BeginAttempt(a, PSU{}, now) == nil && a.State != AttemptPreparing {
-					orders[id] = &bankOrder{status: "RCVD", life: a.RedirectLife}
+					orders[id] = &bankOrder{status: "RCVD", life: a.RedirectLife, amount: p.Amount}
 				}
 			case "prepared":
 				if a := p.Open(); a != nil {
@@ -333,7 +334,7 @@ func TestPaymentEndsInTheBanksTruth(t *testing.T) {
 				}
 			case "submit":
 				if a := p.Open(); a != nil && p.Submit(a.ID, []byte("s"), now) == nil {
-					orders[a.ID] = &bankOrder{status: "RCVD", life: a.RedirectLife}
+					orders[a.ID] = &bankOrder{status: "RCVD", life: a.RedirectLife, amount: p.Amount}
 				}
 			case "answer":
 				prompt := Prompt{Kind: rapid.SampledFrom([]PromptKind{PromptRedirect, PromptApp, PromptCode}).Draw(t, "prompt")}
@@ -402,6 +403,15 @@ func TestPaymentEndsInTheBanksTruth(t *testing.T) {
 				}
 			case "lapse":
 				p.Lapse(time.Minute, now)
+			case "lower":
+				to := Euro(int64(rapid.IntRange(-1, 2600).Draw(t, "minor")))
+				if was := p.Amount; p.Lower(to, now) == nil && (len(orders) > 0 || to.AmountMinor >= was.AmountMinor || to.AmountMinor <= 0 || p.AskedMinor != 2500) {
+					t.Fatalf("%d orders, %v became %v of %d", len(orders), was, to, p.AskedMinor)
+				}
+			case "more":
+				if was, a := p.ExpiresAt, p.Open(); p.MoreTime(now.Add(15*time.Minute), now) == nil && (p.ExpiresAt.Before(was) || !now.Before(was) || a != nil && a.AtRiskAt != nil) {
+					t.Fatalf("more time at %s: %s became %s", now, was, p.ExpiresAt)
+				}
 			case "decide": // operators may be wrong
 				if a := p.Open(); a != nil {
 					_ = p.Decide(a.ID, "dec", rapid.SampledFrom(Verdicts).Draw(t, "verdict"), now) // refused unless unknown
@@ -429,7 +439,10 @@ func TestPaymentEndsInTheBanksTruth(t *testing.T) {
 			check()
 		}
 		paid := 0
-		for _, o := range orders {
+		for id, o := range orders {
+			if o.amount != p.Amount {
+				t.Fatalf("order %s of %v, the payment is of %v", id, o.amount, p.Amount)
+			}
 			if o.status == "ACSC" || o.status == "ACCC" {
 				paid++
 			}

@@ -198,6 +198,9 @@ const (
 	GateAllow  GateDecision = "allow"
 	GateHold   GateDecision = "hold"
 	GateRefuse GateDecision = "refuse"
+	// GateReleased is GateAllow by two officers, who have seen what speaks
+	// against it: also that the payee's bank knows another holder.
+	GateReleased GateDecision = "released"
 )
 
 // TransferView is a transfer as merchants see it, in answers and in events.

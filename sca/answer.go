@@ -3,6 +3,7 @@ package sca
 import (
 	"context"
 	"crypto/sha256"
+	"database/sql"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -48,21 +49,43 @@ func (s *Service) Answer(ctx context.Context, challengeID string, a Answer) (Res
 	if err != nil {
 		return Result{}, err
 	}
-	ticket, err := s.raise(ctx, row.PersonID, a.Method)
+	ticket, p, err := s.attempt(ctx, row.PersonID, a.Method, func() (proof, error) {
+		if a.Method == Passkey {
+			return s.tryPasskey(ctx, row.PersonID, doc.Session, a.Assertion)
+		}
+		return s.tryTOTP(ctx, row.PersonID, a.Code)
+	})
 	if err != nil {
-		return Result{}, err
-	}
-	var p proof
-	switch a.Method {
-	case Passkey:
-		p, err = s.tryPasskey(ctx, row.PersonID, doc.Session, a.Assertion)
-	case TOTP:
-		p, err = s.tryTOTP(ctx, row.PersonID, a.Code)
-	}
-	if err != nil {
-		return Result{}, err
+		return Result{}, s.alarmed(ctx, p, row.PersonID, row.PaymentID, err)
 	}
 	return s.approve(ctx, challengeID, ticket, p)
+}
+
+// attempt counts a try and then compares: also when the count refuses, for a
+// lock must not be told by the time it takes. What it gives is believed in the
+// transaction that takes it.
+func (s *Service) attempt(ctx context.Context, personID string, method Method, try func() (proof, error)) (ticket, proof, error) {
+	t, err := s.raise(ctx, personID, method)
+	if err != nil && !Refused(err) {
+		return t, proof{}, err
+	}
+	p, err2 := try()
+	if err2 != nil && !Refused(err2) && !errors.Is(err2, errCloned) {
+		return t, p, err2
+	}
+	if err != nil {
+		return t, proof{}, err // refused, whatever the comparison says
+	}
+	return t, p, err2
+}
+
+// alarmed takes a passkey out of use whose own signature shows that it may have
+// been copied; any other error is given on.
+func (s *Service) alarmed(ctx context.Context, p proof, personID, paymentID string, err error) error {
+	if !errors.Is(err, errCloned) {
+		return err
+	}
+	return errors.Join(errRefused, s.blockCloned(ctx, &factor{ID: p.factorID, PersonID: personID}, paymentID))
 }
 
 // answerable finds the challenge when this browser may answer it in this way
@@ -74,11 +97,7 @@ func (s *Service) answerable(ctx context.Context, id string, a Answer) (*challen
 	if err != nil {
 		return nil, nil, err
 	}
-	may := row.Session
-	if row.Phone != "" {
-		may = row.Phone // the desktop only watches
-	}
-	if row.Purpose != "payment" || a.Session == "" || a.Session != may || !slices.Contains(doc.Methods, a.Method) || a.Method == Push {
+	if row.Purpose != "payment" || !row.acts(a.Session) || !slices.Contains(doc.Methods, a.Method) || a.Method == Push {
 		return nil, nil, errRefused
 	}
 	if row.State != string(Open) || s.db.Now().UnixMicro() >= row.ExpiresAt {
@@ -93,6 +112,9 @@ func (s *Service) tryTOTP(ctx context.Context, personID, code string) (proof, er
 		return proof{}, err
 	}
 	now := s.db.Now()
+	if !slices.ContainsFunc(list, func(f factor) bool { return f.secret.TOTP != nil }) {
+		nobodysApp.match(code, now, 0) // as much work as for somebody who has one
+	}
 	p := proof{method: TOTP, code: code}
 	for _, f := range list {
 		if f.secret.TOTP == nil {
@@ -114,7 +136,23 @@ func (s *Service) tryPasskey(ctx context.Context, personID string, session webau
 		return proof{}, err
 	}
 	credential, parsed, err := s.assert(k, session, response)
-	return proof{method: Passkey, credential: credential, parsed: parsed}, err
+	p := proof{method: Passkey, credential: credential, parsed: parsed}
+	if errors.Is(err, errCloned) {
+		return s.whoseCopy(ctx, p, personID, parsed)
+	}
+	return p, err
+}
+
+// whoseCopy finds the factor of a passkey that gives itself away as a copy.
+func (s *Service) whoseCopy(ctx context.Context, p proof, personID string, parsed *protocol.ParsedCredentialAssertionData) (proof, error) {
+	err := s.db.Get(ctx, &p.factorID, `SELECT id FROM sca_factors WHERE public_id = ? AND person_id = ? AND state = 'active'`, credentialID(parsed.RawID), personID)
+	if errors.Is(err, sql.ErrNoRows) {
+		return p, errRefused
+	}
+	if err != nil {
+		return p, err
+	}
+	return p, errCloned
 }
 
 func (s *Service) tryRecovery(ctx context.Context, personID, code string) (proof, error) {
@@ -176,15 +214,8 @@ func (s *Service) approve(ctx context.Context, challengeID string, t ticket, p p
 		}
 		return s.issue(tx, &row, &doc, p.method, p.evidence(row.LinkHash))
 	})
-	if errors.Is(err, errCloned) {
-		f := &factor{ID: p.factorID, PersonID: t.personID}
-		if err := s.blockCloned(ctx, f, paymentID); err != nil {
-			return Result{}, err
-		}
-		return Result{}, errRefused
-	}
 	if err != nil {
-		return Result{}, err
+		return Result{}, s.alarmed(ctx, p, t.personID, paymentID, err)
 	}
 	return Result{State: Approved, Method: p.method}, nil
 }

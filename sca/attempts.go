@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/rialto-hub/rialto/psd2/store"
@@ -16,6 +17,18 @@ const (
 	maxTotal    = 100 // over a lifetime, successes not counted; then the method must be enrolled anew
 	nearTotal   = 90  // the person is warned
 )
+
+// nobody stands for everybody who does not exist: what is done for a person is
+// done for him too, so that the two take as long.
+const nobody = "nobody"
+
+// perAddress begins the methods whose failures count per client address as well:
+// the password's. What an outsider can fail at is never locked for good.
+const perAddress = "password@"
+
+func passwordFrom(addressHash string) Method { return Method(perAddress + addressHash) }
+
+func (m Method) outsiders() bool { return strings.HasPrefix(string(m), perAddress) }
 
 // blockFor is how long the nth block in a row lasts.
 func blockFor(n int64) time.Duration {
@@ -47,7 +60,8 @@ type attemptRow struct {
 
 // raise counts a try as failed and commits that, before anything is compared:
 // of any number of parallel tries only the first five get a ticket. The error
-// of those that don't is errRefused.
+// of those that don't is errRefused; the same is written for them, and callers
+// compare for them as well, so that a lock cannot be told by the time it takes.
 func (s *Service) raise(ctx context.Context, personID string, method Method) (ticket, error) {
 	t := ticket{personID: personID, method: method}
 	refused := false
@@ -55,15 +69,16 @@ func (s *Service) raise(ctx context.Context, personID string, method Method) (ti
 	err := s.db.Tx(ctx, func(tx *store.Tx) error {
 		t.blockedUntil, t.locked, refused, notice = 0, 0, false, Notice{}
 		var row attemptRow
-		err := tx.Get(&row, `INSERT INTO sca_attempts (person_id, method, failures, total, blocks, blocked_until, locked) VALUES (?, ?, 1, 1, 0, 0, 0)
+		err := tx.Get(&row, `INSERT INTO sca_attempts (person_id, method, failures, total, blocks, blocked_until, locked, tried_at) VALUES (?, ?, 1, 1, 0, 0, 0, ?)
 			ON CONFLICT (person_id, method) DO UPDATE SET
 				failures = CASE WHEN sca_attempts.failures >= ? THEN 1 ELSE sca_attempts.failures + 1 END,
-				total = sca_attempts.total + 1
+				total = sca_attempts.total + 1, tried_at = excluded.tried_at
 			WHERE sca_attempts.locked = 0 AND sca_attempts.blocked_until <= ?
-			RETURNING failures, total, blocks, blocked_until, locked`, personID, string(method), maxFailures, tx.Now.UnixMicro())
+			RETURNING failures, total, blocks, blocked_until, locked`, personID, string(method), tx.Now.UnixMicro(), maxFailures, tx.Now.UnixMicro())
 		if errors.Is(err, sql.ErrNoRows) {
 			refused = true
-			return nil
+			_, err = tx.Exec(`UPDATE sca_attempts SET tried_at = ? WHERE person_id = ? AND method = ?`, tx.Now.UnixMicro(), personID, string(method))
+			return err
 		}
 		if err != nil {
 			return err
@@ -88,10 +103,10 @@ func (s *Service) close(tx *store.Tx, t *ticket, row attemptRow) (Notice, error)
 		n.What = MethodBlocked
 		t.blockedUntil = tx.Now.Add(blockFor(row.Blocks + 1)).UnixMicro()
 	}
-	if row.Total == nearTotal {
+	if row.Total == nearTotal && !t.method.outsiders() {
 		n.What = MethodNearLock
 	}
-	if row.Total >= maxTotal {
+	if row.Total >= maxTotal && !t.method.outsiders() && t.personID != nobody {
 		n.What, t.locked = MethodLocked, 1
 	}
 	if t.blockedUntil == 0 && t.locked == 0 && n.What == "" {
@@ -102,6 +117,12 @@ func (s *Service) close(tx *store.Tx, t *ticket, row attemptRow) (Notice, error)
 			min(t.blockedUntil, 1), t.blockedUntil, t.locked, t.personID, string(t.method)); err != nil {
 			return n, err
 		}
+	}
+	if t.personID == nobody {
+		return Notice{}, nil
+	}
+	if n.Method.outsiders() {
+		n.Method = Password // which address is nobody's business
 	}
 	return s.note(tx, n)
 }
@@ -115,26 +136,6 @@ func (t ticket) settle(tx *store.Tx) error {
 		t.personID, string(t.method), t.locked, tx.Now.UnixMicro(), t.blockedUntil)
 	if err == nil && n != 1 {
 		return errRefused
-	}
-	return err
-}
-
-// Unblock lifts a block or a lock. Call it for a person who has proved himself
-// with another strong method just now, or on an operator's decision.
-func (s *Service) Unblock(ctx context.Context, personID string, method Method) error {
-	var notice Notice
-	err := s.db.Tx(ctx, func(tx *store.Tx) error {
-		notice = Notice{}
-		n, err := tx.Exec(`DELETE FROM sca_attempts WHERE person_id = ? AND method = ? AND (locked = 1 OR blocked_until > ?)`,
-			personID, string(method), tx.Now.UnixMicro())
-		if err != nil || n == 0 {
-			return err
-		}
-		notice, err = s.note(tx, Notice{PersonID: personID, What: MethodUnblocked, Method: method})
-		return err
-	})
-	if err == nil {
-		s.tell(ctx, notice)
 	}
 	return err
 }

@@ -98,7 +98,7 @@ func TestOnlySuccessOfTheSameMethodStartsTheCountAnew(t *testing.T) { // A09
 	}
 	w.clock.Add(365 * 24 * time.Hour)
 	refused(t, w.answerCode(w.begin("pay_7", sca.Any).ID, a.code()))
-	must(t, w.Unblock(t.Context(), w.person, sca.TOTP))
+	must(t, sca.Lift(w.Service, t.Context(), w.person, sca.TOTP))
 	must(t, w.answerCode(w.begin("pay_8", sca.Any).ID, a.code()))
 }
 

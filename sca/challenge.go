@@ -45,6 +45,7 @@ type Challenge struct {
 	Method    Method          // that ended it
 	PushSent  bool            // a device was asked
 	HandedOn  bool            // a phone answers; the desktop only watches
+	Stands    bool            // approved, not yet used for an order, and not too old for one
 	CreatedAt time.Time
 	ExpiresAt time.Time
 }
@@ -59,14 +60,40 @@ type challengeRow struct {
 	Level      string `db:"level"`
 	LinkHash   string `db:"link_hash"`
 	Session    string `db:"session_hash"`
-	Phone      string `db:"phone_hash"`
+	Phone      string `db:"phone_hash"` // set: it answers, and the session only watches
 	Method     string `db:"method"`
 	PushFactor string `db:"push_factor"`
 	PushAt     int64  `db:"push_at"`
 	CreatedAt  int64  `db:"created_at"`
 	ExpiresAt  int64  `db:"expires_at"`
 	EndedAt    int64  `db:"ended_at"`
+	UsedAt     int64  `db:"used_at"`
 	Sealed     []byte `db:"sealed"`
+}
+
+// acts reports whether a browser may do something with the challenge: the phone
+// once it was handed over, else the browser it is bound to. All a desktop may do
+// besides watching is to take it back (RFC 10027).
+func (r *challengeRow) acts(session string) bool {
+	if r.Phone != "" {
+		return session == r.Phone
+	}
+	return session != "" && session == r.Session
+}
+
+// actor is the same in SQL, for statements that decide.
+const actor = `CASE WHEN phone_hash <> '' THEN phone_hash ELSE session_hash END = ?`
+
+// errHandedOn tells a desktop that the phone goes on.
+var errHandedOn = psd2.Fail(psd2.CodeConflict, "sca_handed_on", "the phone goes on with this confirmation; it can be taken back")
+
+// orderWithin is how long after a challenge's end its approval is good for an
+// order: enough to read a page and press a button.
+func (s *Service) orderWithin() time.Duration { return s.cfg.ChallengeLife }
+
+// stands reports whether an approval is still good for an order.
+func (s *Service) stands(r *challengeRow) bool {
+	return r.State == string(Approved) && r.UsedAt == 0 && s.db.Now().Before(time.UnixMicro(r.ExpiresAt).Add(s.orderWithin()))
 }
 
 // challengeDoc is what is sealed of a payment's challenge.
@@ -81,7 +108,7 @@ type challengeDoc struct {
 	Delegated bool `json:"delegated,omitempty"`
 }
 
-const challengeColumns = `SELECT id, person_id, payment_id, purpose, state, level, link_hash, session_hash, phone_hash, method, push_factor, push_at, created_at, expires_at, ended_at, sealed FROM sca_challenges `
+const challengeColumns = `SELECT id, person_id, payment_id, purpose, state, level, link_hash, session_hash, phone_hash, method, push_factor, push_at, created_at, expires_at, ended_at, used_at, sealed FROM sca_challenges `
 
 func (s *Service) insertChallenge(tx *store.Tx, row *challengeRow, doc any) error {
 	plain, err := json.Marshal(doc)
@@ -141,6 +168,9 @@ type BeginRequest struct {
 	// Delegated says that the bank has handed its authentication over to us by
 	// contract; the receipt says so too.
 	Delegated bool
+	// Keep is the requirement's, for the transaction that opens the challenge; nil
+	// when it was kept before.
+	Keep func(*store.Tx) error
 }
 
 // Begin freezes what is shown and opens the challenge. A person without a
@@ -160,6 +190,11 @@ func (s *Service) Begin(ctx context.Context, r BeginRequest) (Challenge, error) 
 		return Challenge{}, err
 	}
 	err = s.db.Tx(ctx, func(tx *store.Tx) error {
+		if r.Keep != nil {
+			if err := r.Keep(tx); err != nil {
+				return err
+			}
+		}
 		if _, err := tx.Exec(`UPDATE sca_challenges SET state = 'cancelled', ended_at = ? WHERE payment_id = ? AND state = 'open'`, tx.Now.UnixMicro(), row.PaymentID); err != nil {
 			return err
 		}
@@ -225,15 +260,32 @@ func challengeOf(row *challengeRow, doc *challengeDoc) Challenge {
 // Challenge reads a challenge for the browser that is bound to it, or the phone
 // it was handed to.
 func (s *Service) Challenge(ctx context.Context, id, session string) (Challenge, error) {
-	var row challengeRow
-	err := s.db.Get(ctx, &row, challengeColumns+`WHERE id = ? AND purpose = 'payment'`, id)
-	if errors.Is(err, sql.ErrNoRows) || err == nil && session != row.Session && (row.Phone == "" || session != row.Phone) {
-		return Challenge{}, psd2.NotFound("challenge")
-	}
+	row, err := s.seen(ctx, id, session)
 	if err != nil {
 		return Challenge{}, err
 	}
-	return s.readChallenge(&row)
+	return s.readChallenge(row)
+}
+
+func (s *Service) seen(ctx context.Context, id, session string) (*challengeRow, error) {
+	var row challengeRow
+	err := s.db.Get(ctx, &row, challengeColumns+`WHERE id = ? AND purpose = 'payment'`, id)
+	if errors.Is(err, sql.ErrNoRows) || err == nil && session != row.Session && (row.Phone == "" || session != row.Phone) {
+		return nil, psd2.NotFound("challenge")
+	}
+	return &row, err
+}
+
+// acting is Challenge for the browser that may do something with it now.
+func (s *Service) acting(ctx context.Context, id, session string) (Challenge, error) {
+	row, err := s.seen(ctx, id, session)
+	if err != nil {
+		return Challenge{}, err
+	}
+	if !row.acts(session) {
+		return Challenge{}, errHandedOn
+	}
+	return s.readChallenge(row)
 }
 
 func (s *Service) readChallenge(row *challengeRow) (Challenge, error) {
@@ -242,17 +294,21 @@ func (s *Service) readChallenge(row *challengeRow) (Challenge, error) {
 		return Challenge{}, err
 	}
 	c := challengeOf(row, &doc)
+	c.Stands = s.stands(row)
 	if c.State == Open && !s.db.Now().Before(c.ExpiresAt) {
 		c.State = Expired
 	}
 	return c, nil
 }
 
-// Cancel ends an open challenge for its own browser.
+// Cancel ends an open challenge for the browser that may act.
 func (s *Service) Cancel(ctx context.Context, id, session string) error {
+	if _, err := s.acting(ctx, id, session); err != nil {
+		return err
+	}
 	return s.db.Tx(ctx, func(tx *store.Tx) error {
-		n, err := tx.Exec(`UPDATE sca_challenges SET state = 'cancelled', ended_at = ? WHERE id = ? AND state = 'open' AND (session_hash = ? OR phone_hash = ?) AND purpose = 'payment'`,
-			tx.Now.UnixMicro(), id, session, session)
+		n, err := tx.Exec(`UPDATE sca_challenges SET state = 'cancelled', ended_at = ? WHERE id = ? AND state = 'open' AND `+actor+` AND purpose = 'payment'`,
+			tx.Now.UnixMicro(), id, session)
 		if err == nil && n != 1 {
 			return errGone
 		}
@@ -267,23 +323,51 @@ var errVoid = psd2.Fail(psd2.CodeConflict, "sca_void", "the payment changed afte
 // transaction that commits the order to the bank (RTS Art. 5(1)(d)). It fails
 // with reason sca_void when anything differs or no confirmation is there; the
 // caller must not send the order then, and calls Voided after the rollback.
-// Payments for which the policy asked nothing pass.
+// Payments for which the policy asked nothing pass. An approval is used up: it is
+// good for one order (RTS Art. 4(1)), and another bank needs another one.
 func (s *Service) Recheck(tx *store.Tx, paymentID string, now Linked) error {
 	level, err := s.decidedLevel(tx, paymentID)
 	if err != nil || level == None {
 		return err
 	}
-	row, doc, err := s.approved(tx, paymentID)
+	row, err := s.confirmed(tx, paymentID, level, now)
 	if err != nil {
 		return err
 	}
-	if row == nil || !slices.Contains(level.allowed([]Method{Passkey, Push, TOTP}), Method(row.Method)) {
+	first, err := tx.Consume("sca.approval", row.ID, time.UnixMicro(row.ExpiresAt).Add(2*s.orderWithin()))
+	if err != nil {
+		return err
+	}
+	if !first {
 		return errVoid
+	}
+	_, err = tx.Exec(`UPDATE sca_challenges SET used_at = ? WHERE id = ?`, tx.Now.UnixMicro(), row.ID)
+	return err
+}
+
+// Confirmed is Recheck at a level that was decided but not yet kept; it uses
+// nothing up.
+func (s *Service) Confirmed(tx *store.Tx, paymentID string, level Level, now Linked) error {
+	if level == None {
+		return nil
+	}
+	_, err := s.confirmed(tx, paymentID, level, now)
+	return err
+}
+
+// confirmed is the approval that stands for a payment as it is now.
+func (s *Service) confirmed(tx *store.Tx, paymentID string, level Level, now Linked) (*challengeRow, error) {
+	row, doc, err := s.approved(tx, paymentID)
+	if err != nil {
+		return nil, err
+	}
+	if row == nil || !s.stands(row) || !slices.Contains(level.allowed([]Method{Passkey, Push, TOTP}), Method(row.Method)) {
+		return nil, errVoid
 	}
 	if now.PaymentID != paymentID || !doc.Linked.same(row.LinkHash, now) {
-		return errVoid
+		return nil, errVoid
 	}
-	return nil
+	return row, nil
 }
 
 // approved is a payment's confirmation, nil when there is none.
@@ -304,7 +388,7 @@ func (s *Service) approved(tx *store.Tx, paymentID string) (*challengeRow, *chal
 // be confirmed anew.
 func (s *Service) Voided(ctx context.Context, paymentID string) error {
 	return s.db.Tx(ctx, func(tx *store.Tx) error {
-		_, err := tx.Exec(`UPDATE sca_challenges SET state = 'void', ended_at = ? WHERE payment_id = ? AND purpose = 'payment' AND state IN ('open', 'approved')`, tx.Now.UnixMicro(), paymentID)
+		_, err := tx.Exec(`UPDATE sca_challenges SET state = 'void', ended_at = ? WHERE payment_id = ? AND purpose = 'payment' AND state IN ('open', 'approved') AND used_at = 0`, tx.Now.UnixMicro(), paymentID)
 		return err
 	})
 }

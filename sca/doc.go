@@ -9,12 +9,17 @@
 //
 // # A challenge
 //
-//	Require ──▶ none | any | strong | passkey | block      (policy.go; stored with its inputs)
+//	Require ──▶ none | any | strong | passkey | block      (policy.go; kept with its inputs and rules: decision.go)
 //	Begin   ──▶ open: link hash and displayed text frozen  (linked.go, display.go)
 //	Renew   ──▶ the same in a new one, with more time      (renew.go)
 //	Answer  ──▶ approved | declined | reported | cancelled (answer.go, push.go)
-//	Recheck ──▶ approved still, or void                    (right before the order goes to the bank)
+//	Recheck ──▶ approved still and used up, or void        (right before the order goes to the bank: one order)
 //	Receipt ──▶ a JWS over all of it                       (receipt.go)
+//
+// Where nothing is asked here and the bank alone authenticates the payer, the
+// follower of the journal gives the payment a receipt that says so, with what the
+// hub saw (bankreceipt.go). Payees a person trusts (RTS Art. 13) are his own list
+// at his factors (trust.go); with the other exemptions it is a hint to the bank.
 //
 // open ends once: approved, declined, reported ("this wasn't me"), cancelled
 // (wrong number, or by the payer), expired or void (amount or payee changed).

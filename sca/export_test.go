@@ -3,6 +3,9 @@ package sca
 import (
 	"context"
 	"time"
+
+	"github.com/rialto-hub/rialto/psd2"
+	"github.com/rialto-hub/rialto/psd2/store"
 )
 
 // AnswerWith is Answer for a code with something happening between the
@@ -37,4 +40,15 @@ var PasskeyChallenge = passkeyChallenge
 // MatchTOTP is totpSecret.match.
 func MatchTOTP(p TOTPParams, secret, code string, now time.Time) (int64, bool) {
 	return totpSecret{TOTPParams: p, Secret: secret}.match(code, now, 0)
+}
+
+// Take is the follower's count.
+func Take(s *Service, tx *store.Tx, p *psd2.Payment) error { return s.count(tx, p) }
+
+// Lift is unblock on nobody's behalf.
+func Lift(s *Service, ctx context.Context, personID string, method Method) error {
+	return s.db.Tx(ctx, func(tx *store.Tx) error {
+		_, err := s.unblock(tx, personID, method)
+		return err
+	})
 }

@@ -54,6 +54,7 @@ type Factor struct {
 	Name      string
 	Blocked   bool
 	Left      int // recovery codes not yet used
+	Digits    int // of an authenticator app's codes
 	CreatedAt time.Time
 	UsedAt    *time.Time
 }
@@ -145,6 +146,12 @@ func (s *Service) insertFactor(tx *store.Tx, f *factor, publicID string) error {
 	if count >= maxFactors {
 		return psd2.Fail(psd2.CodeConflict, "too_many_factors", "remove a factor before you add another")
 	}
+	// The first of its kind begins with a clean count: a method that was locked for
+	// good is enrolled anew (RTS Art. 4(4)).
+	if _, err := tx.Exec(`DELETE FROM sca_attempts WHERE person_id = ? AND method = ?
+		AND NOT EXISTS (SELECT 1 FROM sca_factors WHERE person_id = ? AND kind = ? AND state IN ('active', 'blocked'))`, f.PersonID, f.Kind, f.PersonID, f.Kind); err != nil {
+		return err
+	}
 	f.ID, f.CreatedAt = psd2.NewID(prefixFactor, tx.Now, s.random), tx.Now.UnixMicro()
 	if err := s.sealFactor(f); err != nil {
 		return err
@@ -181,6 +188,9 @@ func (s *Service) Factors(ctx context.Context, personID string) ([]Factor, error
 	list := make([]Factor, len(rows))
 	for i, f := range rows {
 		list[i] = Factor{ID: f.ID, Method: Method(f.Kind), Name: f.secret.Name, Blocked: f.State == factorBlocked, CreatedAt: time.UnixMicro(f.CreatedAt).UTC()}
+		if f.secret.TOTP != nil {
+			list[i].Digits = f.secret.TOTP.Digits
+		}
 		for _, code := range f.secret.Recovery {
 			if code != "" {
 				list[i].Left++
@@ -293,31 +303,6 @@ func (s *Service) mayChange(tx *store.Tx, by Session) error {
 		return errReauthenticate
 	}
 	return err
-}
-
-// Forget erases a person: factors, sessions, history and receipts. What the
-// exemptions count stays; it names nobody.
-func (s *Service) Forget(ctx context.Context, personID string) error {
-	return s.db.Tx(ctx, func(tx *store.Tx) error {
-		for _, q := range []string{
-			`DELETE FROM sca_staff WHERE id = ?`,
-			`DELETE FROM sca_factors WHERE person_id = ?`,
-			`DELETE FROM sca_attempts WHERE person_id = ?`,
-			`DELETE FROM sca_sessions WHERE person_id = ?`,
-			`DELETE FROM sca_links WHERE person_id = ?`,
-			`DELETE FROM sca_devices WHERE person_id = ?`,
-			`DELETE FROM sca_trusted WHERE person_id = ?`,
-			`DELETE FROM sca_changes WHERE person_id = ?`,
-			`DELETE FROM sca_receipts WHERE challenge_id IN (SELECT id FROM sca_challenges WHERE person_id = ?)`,
-			`DELETE FROM sca_challenges WHERE person_id = ?`,
-			`DELETE FROM sca_people WHERE id = ?`,
-		} {
-			if _, err := tx.Exec(q, personID); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
 }
 
 // cleanName takes a name for a factor: 1 to 40 characters that can be seen.

@@ -11,7 +11,7 @@ import (
 // screens show amount, payee and the same two digits). It is offered, never
 // forced.
 func (s *Service) HandOver(ctx context.Context, challengeID, session string) (token string, err error) {
-	c, err := s.Challenge(ctx, challengeID, session)
+	c, err := s.acting(ctx, challengeID, session)
 	if err != nil {
 		return "", err
 	}

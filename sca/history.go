@@ -2,9 +2,6 @@ package sca
 
 import (
 	"context"
-	"database/sql"
-	"encoding/json"
-	"errors"
 	"slices"
 	"time"
 
@@ -32,13 +29,19 @@ type Requirement struct {
 	// PerformedBy says whose authentication is the one the law asks for: "aspsp",
 	// or "delegated" when the bank has handed it over to us.
 	PerformedBy string
+	// Keep writes the decision down with its facts. Call it in the transaction
+	// that acts on the decision, before Recheck.
+	Keep func(*store.Tx) error
 }
 
-// Require decides what a payment needs and keeps the decision with its facts.
+// Require decides what a payment needs.
 func (s *Service) Require(ctx context.Context, p PaymentFacts) (Requirement, error) {
 	f := Facts{Amount: p.Amount, Risk: p.Risk, Approach: p.Approach, Merchant: p.Merchant}
-	f.Risk.Score = max(0, min(100, f.Risk.Score+readBehaviour(p.Behaviour).Points()))
+	f.Risk.Score += readBehaviour(p.Behaviour).Points()
 	var err error
+	if f.Risk, f.Reported, err = s.signals(ctx, p, f.Risk); err != nil {
+		return Requirement{}, err
+	}
 	if f.History, err = s.history(ctx, p); err != nil {
 		return Requirement{}, err
 	}
@@ -55,112 +58,8 @@ func (s *Service) Require(ctx context.Context, p PaymentFacts) (Requirement, err
 	if p.Approach == ApproachDelegated {
 		r.PerformedBy = "delegated"
 	}
-	return r, s.keepDecision(ctx, p.PaymentID, f, r.Decision)
-}
-
-func (s *Service) keepDecision(ctx context.Context, paymentID string, f Facts, d Decision) error {
-	facts, err := json.Marshal(f)
-	if err != nil {
-		return err
-	}
-	decision, err := json.Marshal(d)
-	if err != nil {
-		return err
-	}
-	return s.db.Tx(ctx, func(tx *store.Tx) error {
-		_, err := tx.Exec(`INSERT INTO sca_decisions (id, payment_id, rules, level, facts, decision, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)`,
-			psd2.NewID(prefixDecision, tx.Now, s.random), paymentID, d.Rules, string(d.Level), string(facts), string(decision), tx.Now.UnixMicro())
-		return err
-	})
-}
-
-// decidedLevel is the level of a payment's last decision. A payment that was
-// never decided about needs a confirmation: a step that was left out must not
-// look like one that was not needed.
-func (s *Service) decidedLevel(tx *store.Tx, paymentID string) (Level, error) {
-	var level string
-	err := tx.Get(&level, `SELECT level FROM sca_decisions WHERE payment_id = ? ORDER BY id DESC LIMIT 1`, paymentID)
-	if errors.Is(err, sql.ErrNoRows) {
-		return Strong, nil
-	}
-	return Level(level), err
-}
-
-// Kept is a stored decision.
-type Kept struct {
-	PaymentID string
-	Facts     Facts
-	Decision  Decision
-	At        time.Time
-}
-
-// Decisions are those about a payment, oldest first.
-func (s *Service) Decisions(ctx context.Context, paymentID string) ([]Kept, error) {
-	var rows []struct {
-		Facts     string `db:"facts"`
-		Decision  string `db:"decision"`
-		CreatedAt int64  `db:"created_at"`
-	}
-	if err := s.db.Select(ctx, &rows, `SELECT facts, decision, created_at FROM sca_decisions WHERE payment_id = ? ORDER BY id`, paymentID); err != nil {
-		return nil, err
-	}
-	list := make([]Kept, len(rows))
-	for i, r := range rows {
-		list[i] = Kept{PaymentID: paymentID, At: time.UnixMicro(r.CreatedAt).UTC()}
-		if err := errors.Join(json.Unmarshal([]byte(r.Facts), &list[i].Facts), json.Unmarshal([]byte(r.Decision), &list[i].Decision)); err != nil {
-			return nil, err
-		}
-	}
-	return list, nil
-}
-
-// Executed is a transfer that was carried out.
-type Executed struct {
-	PaymentID    string
-	PersonID     string
-	Amount       psd2.Money
-	CreditorIBAN psd2.IBAN
-	Strong       bool // strong customer authentication was applied, by bank or hub
-}
-
-// Count takes a transfer into the history, once, in the transaction in which
-// it became executed.
-func (s *Service) Count(tx *store.Tx, e Executed) error {
-	strong := 0
-	if e.Strong {
-		strong = 1
-	}
-	_, err := tx.Exec(`INSERT INTO sca_transfers (payment_id, person_id, payee_hash, amount_minor, strong, fraud, executed_at) VALUES (?, ?, ?, ?, ?, 0, ?) ON CONFLICT (payment_id) DO NOTHING`,
-		e.PaymentID, e.PersonID, s.payee(e.CreditorIBAN), e.Amount.AmountMinor, strong, tx.Now.UnixMicro())
-	return err
-}
-
-// ReportFraud counts a transfer as unauthorised or fraudulent (RTS Art. 19).
-func (s *Service) ReportFraud(ctx context.Context, paymentID string) error {
-	return s.db.Tx(ctx, func(tx *store.Tx) error {
-		n, err := tx.Exec(`UPDATE sca_transfers SET fraud = 1 WHERE payment_id = ?`, paymentID)
-		if err == nil && n != 1 {
-			return psd2.NotFound("payment")
-		}
-		return err
-	})
-}
-
-// Trust puts a payee on a person's list (RTS Art. 13), which itself needs the
-// strong confirmation of a payment to him.
-func (s *Service) Trust(ctx context.Context, challengeID, session string) error {
-	c, err := s.Challenge(ctx, challengeID, session)
-	if err != nil {
-		return err
-	}
-	if c.State != Approved || !slices.Contains(Strong.allowed([]Method{Passkey, Push}), c.Method) {
-		return errRefused
-	}
-	return s.db.Tx(ctx, func(tx *store.Tx) error {
-		_, err := tx.Exec(`INSERT INTO sca_trusted (person_id, payee_hash, created_at) VALUES (?, ?, ?) ON CONFLICT (person_id, payee_hash) DO NOTHING`,
-			c.PersonID, s.payee(c.Linked.CreditorIBAN), tx.Now.UnixMicro())
-		return err
-	})
+	r.Keep = func(tx *store.Tx) error { return s.keepDecision(tx, p.PaymentID, f, r.Decision) }
+	return r, nil
 }
 
 func (s *Service) payee(iban psd2.IBAN) string { return s.db.Lookup("sca/payee", string(iban)) }
@@ -179,7 +78,7 @@ func (s *Service) history(ctx context.Context, p PaymentFacts) (History, error) 
 		return History{}, err
 	}
 	var h History
-	payee, since := s.payee(p.CreditorIBAN), true
+	payee, since, same := s.payee(p.CreditorIBAN), true, 0
 	amounts := make([]int64, 0, len(rows))
 	for _, r := range rows {
 		if since = since && r.Strong == 0; since {
@@ -187,7 +86,10 @@ func (s *Service) history(ctx context.Context, p PaymentFacts) (History, error) 
 			h.Sum += r.AmountMinor
 		}
 		if r.PayeeHash == payee && r.AmountMinor == p.Amount.AmountMinor {
-			h.Same++
+			same++
+			if r.Strong == 1 {
+				h.Same = same // the series begins with it, or earlier
+			}
 		}
 		amounts = append(amounts, r.AmountMinor)
 	}

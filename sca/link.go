@@ -16,9 +16,12 @@ const (
 	linkHandover = "handover" // a payment page goes on with the phone
 )
 
-// linkLife by purpose. What travels as a QR code lives for two minutes (RFC
-// 10027: an unauthenticated channel).
-var linkLife = map[string]time.Duration{linkEnrol: 15 * time.Minute, linkPair: 120 * time.Second, linkHandover: 120 * time.Second}
+// QRLife is how long what travels as a QR code works (RFC 10027: an
+// unauthenticated channel).
+const QRLife = 120 * time.Second
+
+// linkLife by purpose.
+var linkLife = map[string]time.Duration{linkEnrol: 15 * time.Minute, linkPair: QRLife, linkHandover: QRLife}
 
 type link struct {
 	Purpose     string `db:"purpose"`

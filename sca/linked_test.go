@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rialto-hub/rialto/psd2"
 	"github.com/rialto-hub/rialto/psd2/store"
@@ -122,8 +123,7 @@ func TestConfirmedPaymentIsCheckedAgainBeforeItIsSent(t *testing.T) { // B06
 	a := w.withTOTP()
 	decide := func(payment string, wish sca.Level) {
 		t.Helper()
-		_, err := w.Require(t.Context(), sca.PaymentFacts{PaymentID: payment, PersonID: w.person, Amount: psd2.Euro(2500), CreditorIBAN: w.linked("").CreditorIBAN, Approach: "redirect", Merchant: wish})
-		must(t, err)
+		w.require(sca.PaymentFacts{PaymentID: payment, PersonID: w.person, Amount: psd2.Euro(2500), CreditorIBAN: w.linked("").CreditorIBAN, Approach: "redirect", Merchant: wish})
 	}
 	recheck := func(payment string, now sca.Linked) error {
 		return w.db.Tx(t.Context(), func(tx *store.Tx) error { return w.Recheck(tx, payment, now) })
@@ -173,4 +173,55 @@ func (w *world) withMorePasskeys() *key {
 	must(w.t, w.VerifyCode(w.t.Context(), by, sca.TOTP, w.apps[w.person].code()))
 	w.clock.Add(31e9)
 	return w.enrolPasskey(w.session2(by))
+}
+
+// TestApprovalServesOneOrder: R-02. Another attempt, and one that comes late,
+// need another approval.
+func TestApprovalServesOneOrder(t *testing.T) {
+	w := sqlite(t)
+	a := w.withTOTP()
+	recheck := func() error {
+		return w.db.Tx(t.Context(), func(tx *store.Tx) error { return w.Recheck(tx, "pay_1", w.linked("pay_1")) })
+	}
+	stands := func() bool {
+		t.Helper()
+		c, err := w.Latest(t.Context(), "pay_1", browser)
+		must(t, err)
+		err = w.db.Tx(t.Context(), func(tx *store.Tx) error { return w.Confirmed(tx, "pay_1", sca.Any, w.linked("pay_1")) })
+		if (err == nil) != c.Stands {
+			t.Errorf("the challenge stands: %t, but %v", c.Stands, err)
+		}
+		return c.Stands
+	}
+	w.decided("pay_1", sca.Any)
+	must(t, w.answerCode(w.begin("pay_1", sca.Any).ID, a.code()))
+	if !stands() {
+		t.Fatal("an approval does not stand")
+	}
+	must(t, recheck())
+	if err := recheck(); reason(err) != "sca_void" || stands() {
+		t.Errorf("a second order: %v", err)
+	}
+	must(t, w.Voided(t.Context(), "pay_1")) // what was used stays what it was
+	if c, err := w.Latest(t.Context(), "pay_1", browser); err != nil || c.State != sca.Approved {
+		t.Errorf("%s %v", c.State, err)
+	}
+	w.clock.Add(31 * time.Second)
+	c := w.begin("pay_1", sca.Any)
+	must(t, w.answerCode(c.ID, a.code()))
+	w.clock.Add(c.ExpiresAt.Sub(w.clock.Now()) + 5*time.Minute)
+	if err := recheck(); reason(err) != "sca_void" || stands() {
+		t.Errorf("late: %v", err)
+	}
+}
+
+// decided keeps a decision about a payment.
+func (w *world) decided(payment string, level sca.Level) {
+	w.t.Helper()
+	need, err := w.Require(w.t.Context(), sca.PaymentFacts{PaymentID: payment, PersonID: w.person, Amount: psd2.Euro(2500), CreditorIBAN: w.linked(payment).CreditorIBAN, Merchant: level})
+	must(w.t, err)
+	if need.Level != level {
+		w.t.Fatalf("%s is asked for, not %s", need.Level, level)
+	}
+	must(w.t, w.db.Tx(w.t.Context(), need.Keep))
 }

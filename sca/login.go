@@ -31,20 +31,18 @@ func (s *Staff) LoginPasskey(ctx context.Context, browser, ceremonyID string, re
 	if err != nil {
 		return "", u, err
 	}
-	ticket, err := s.raise(ctx, row.ID, Passkey)
+	ticket, p, err := s.attempt(ctx, row.ID, Passkey, func() (proof, error) {
+		handle, err := s.handleOf(ctx, row.ID)
+		if err != nil {
+			return proof{}, err
+		}
+		doc.Session.UserID = handle // nobody in particular was asked; the signature says who it is
+		return s.tryPasskey(ctx, row.ID, doc.Session, response)
+	})
 	if err != nil {
-		return "", u, err
+		return "", u, s.alarmed(ctx, p, row.ID, "", err)
 	}
-	k, err := s.holder(ctx, row.ID, "")
-	if err != nil {
-		return "", u, err
-	}
-	doc.Session.UserID = k.handle // nobody in particular was asked; the signature says who it is
-	credential, parsed, err := s.assert(k, doc.Session, response)
-	if err != nil {
-		return "", u, err
-	}
-	return s.signIn(ctx, row, ticket, proof{method: Passkey, credential: credential, parsed: parsed})
+	return s.signIn(ctx, row, ticket, p)
 }
 
 // CodeLogin is a sign-in without a passkey: a password or a recovery code, and
@@ -58,40 +56,39 @@ type CodeLogin struct {
 
 // LoginCode signs somebody in by two elements. The password's failures count
 // per address, those of the app only once the password was right: an outsider
-// locks nobody out but himself. Unknown people cost as much as known ones.
+// locks nobody out but himself. Every sign-in counts two tries and makes two
+// comparisons, whoever it is and whatever was wrong, and all failures leave by
+// one exit.
 func (s *Staff) LoginCode(ctx context.Context, l CodeLogin) (secret string, u User, err error) {
 	row, known, err := s.find(ctx, l.Login)
 	if err != nil {
 		return "", u, err
 	}
-	first, err := s.raise(ctx, row.ID, Method("password@"+s.db.Lookup("sca/address", l.Address)))
+	first, element, err := s.attempt(ctx, row.ID, passwordFrom(s.db.Lookup("sca/address", l.Address)), func() (proof, error) {
+		return s.firstElement(ctx, row.ID, l.Password)
+	})
 	if err != nil && !Refused(err) {
 		return "", u, err
 	}
-	blocked := err != nil
-	element, err := s.firstElement(ctx, row.ID, l.Password)
+	right, whose := known && err == nil, nobody
+	if right {
+		whose = row.ID
+	}
+	second, p, err := s.attempt(ctx, whose, TOTP, func() (proof, error) { return s.tryTOTP(ctx, row.ID, l.Code) })
 	if err != nil && !Refused(err) {
 		return "", u, err
 	}
-	if err != nil || blocked || !known {
+	if err != nil || !right {
 		return "", u, errRefused
 	}
-	ticket, err := s.raise(ctx, row.ID, TOTP)
-	if err != nil {
-		return "", u, err
-	}
-	p, err := s.tryTOTP(ctx, row.ID, l.Code)
-	if err != nil {
-		return "", u, err
-	}
-	return s.signIn(ctx, row, ticket, p, also{first, element})
+	return s.signIn(ctx, row, second, p, also{first, element})
 }
 
 // find is somebody by his login; who does not exist is somebody nobody knows.
 func (s *Staff) find(ctx context.Context, login string) (row staffRow, known bool, err error) {
 	err = s.db.Get(ctx, &row, staffColumns+`WHERE login_hash = ? AND active = 1`, s.loginHash(login))
 	if errors.Is(err, sql.ErrNoRows) {
-		return staffRow{ID: "nobody"}, false, nil
+		return staffRow{ID: nobody}, false, nil
 	}
 	return row, err == nil, err
 }
@@ -150,14 +147,16 @@ func (s *Staff) signIn(ctx context.Context, row staffRow, t ticket, p proof, mor
 		if err := tx.Get(&now, staffColumns+`WHERE id = ? AND active = 1`, row.ID); err != nil {
 			return errRefused
 		}
+		if s.signedIn != nil {
+			if err := s.signedIn(tx, u); err != nil {
+				return err
+			}
+		}
 		secret, err = s.openSession(tx, Session{Kind: SessionStaff, PersonID: row.ID, FactorID: p.factorID, VerifiedAt: tx.Now, version: now.Version})
 		return err
 	})
-	if errors.Is(err, errCloned) {
-		return "", User{}, errors.Join(errRefused, s.blockCloned(ctx, &factor{ID: p.factorID, PersonID: row.ID}, ""))
-	}
 	if err != nil {
-		return "", User{}, err
+		return "", User{}, s.alarmed(ctx, p, row.ID, "", err)
 	}
 	return secret, u, nil
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"slices"
 
 	"github.com/go-webauthn/webauthn/protocol"
 	"github.com/go-webauthn/webauthn/webauthn"
@@ -150,7 +151,7 @@ func (s *Service) FinishPasskey(ctx context.Context, by Session, ceremonyID stri
 		if err := s.insertFactor(tx, f, credentialID(credential.ID)); err != nil {
 			return err
 		}
-		if err := s.verified(tx, by); err != nil {
+		if err := s.verified(tx, by, f.ID); err != nil {
 			return err
 		}
 		notice, err = s.note(tx, Notice{PersonID: by.PersonID, What: FactorAdded, Method: Passkey})
@@ -193,14 +194,32 @@ func (s *Service) assert(k keyHolder, session webauthn.SessionData, response []b
 		return nil, nil, errRefused
 	}
 	credential, err := s.webauthn.ValidateLogin(k, session, parsed)
+	if err != nil && s.flipped(k, session, parsed) {
+		return nil, parsed, errCloned
+	}
 	if err != nil || !parsed.Response.AuthenticatorData.Flags.HasUserVerified() {
 		return nil, nil, errRefused
 	}
 	return credential, parsed, nil
 }
 
-// errCloned says that a passkey's counter went back.
-var errCloned = errors.New("sca: the passkey's counter went back")
+// errCloned says that a passkey's own signature shows that it may have been
+// copied: its counter went back, or what it says of its backups cannot be.
+var errCloned = errors.New("sca: the passkey may have been copied")
+
+// flipped reports whether an answer is truly by one of the person's passkeys but
+// contradicts what that said of its backups: whether it can be backed up never
+// changes, and what cannot be is not (WebAuthn §6.1.3).
+func (s *Service) flipped(k keyHolder, session webauthn.SessionData, parsed *protocol.ParsedCredentialAssertionData) bool {
+	i := slices.IndexFunc(k.credentials, func(c webauthn.Credential) bool { return bytes.Equal(c.ID, parsed.RawID) })
+	flags := parsed.Response.AuthenticatorData.Flags
+	if i < 0 || flags.HasBackupEligible() == k.credentials[i].Flags.BackupEligible && (flags.HasBackupEligible() || !flags.HasBackupState()) {
+		return false
+	}
+	c := s.webauthn.Config
+	return parsed.Verify(session.Challenge, c.RPID, "", c.RPOrigins, nil, nil, protocol.TopOriginExplicitVerificationMode, false, true, true,
+		k.credentials[i].PublicKey, c.Signature) == nil
+}
 
 // useAssertion writes the passkey's new counter down. A counter that did not
 // grow, compared with what is stored now, means that a copy exists: the

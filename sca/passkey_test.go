@@ -61,19 +61,17 @@ func TestAssertionsMustBeWhatWasAskedFor(t *testing.T) { // A27, A28, A29, A30
 		flags  byte
 		change func(*key)
 	}{
-		"A27 user not verified":         {nil, flagUP, nil},
-		"A27 user not present":          {nil, flagUV, nil},
-		"A28 another origin":            {map[string]any{"origin": "https://evil.example"}, flagUP | flagUV, nil},
-		"A28 a longer origin":           {map[string]any{"origin": origin + ".evil.example"}, flagUP | flagUV, nil},
-		"A28 another relying party":     {nil, flagUP | flagUV, func(k *key) { k.rp.ID = "evil.example" }},
-		"A28 inside another page":       {map[string]any{"crossOrigin": true}, flagUP | flagUV, nil},
-		"A28 inside our own page":       {map[string]any{"crossOrigin": true, "topOrigin": origin}, flagUP | flagUV, nil},
-		"A29 a payment assertion":       {map[string]any{"type": "payment.get", "payment": map[string]any{"rpId": "pay.example"}}, flagUP | flagUV, nil},
-		"A29 a registration":            {map[string]any{"type": "webauthn.create"}, flagUP | flagUV, nil},
-		"A26 a challenge of its own":    {map[string]any{"challenge": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}, flagUP | flagUV, nil},
-		"A31 backed up, cannot be":      {nil, flagUP | flagUV | flagBS, nil},
-		"A31 can be backed up suddenly": {nil, flagUP | flagUV | flagBE, nil},
-		"A32 another credential":        {nil, flagUP | flagUV, func(k *key) { k.cred.ID = []byte("0123456789abcdef0123456789abcdef") }},
+		"A27 user not verified":      {nil, flagUP, nil},
+		"A27 user not present":       {nil, flagUV, nil},
+		"A28 another origin":         {map[string]any{"origin": "https://evil.example"}, flagUP | flagUV, nil},
+		"A28 a longer origin":        {map[string]any{"origin": origin + ".evil.example"}, flagUP | flagUV, nil},
+		"A28 another relying party":  {nil, flagUP | flagUV, func(k *key) { k.RP.ID = "evil.example" }},
+		"A28 inside another page":    {map[string]any{"crossOrigin": true}, flagUP | flagUV, nil},
+		"A28 inside our own page":    {map[string]any{"crossOrigin": true, "topOrigin": origin}, flagUP | flagUV, nil},
+		"A29 a payment assertion":    {map[string]any{"type": "payment.get", "payment": map[string]any{"rpId": "pay.example"}}, flagUP | flagUV, nil},
+		"A29 a registration":         {map[string]any{"type": "webauthn.create"}, flagUP | flagUV, nil},
+		"A26 a challenge of its own": {map[string]any{"challenge": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}, flagUP | flagUV, nil},
+		"A32 another credential":     {nil, flagUP | flagUV, func(k *key) { k.Cred.ID = []byte("0123456789abcdef0123456789abcdef") }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := sqlite(t)
@@ -94,7 +92,7 @@ func TestCopiedPasskeyIsTakenOutOfUse(t *testing.T) { // A31
 	w := sqlite(t)
 	k := w.withPasskey()
 	pay := func(n uint32) error {
-		k.cred.Counter = n
+		k.Cred.Counter = n
 		c := w.begin(fmt.Sprint("pay_", n), sca.Strong)
 		return w.answerKey(c.ID, k.assert(t, c.Options))
 	}
@@ -113,6 +111,38 @@ func TestCopiedPasskeyIsTakenOutOfUse(t *testing.T) { // A31
 	_, err = w.Begin(t.Context(), sca.BeginRequest{PersonID: w.person, Linked: w.linked("pay_9"), Level: sca.Strong, Session: browser})
 	if reason(err) != "sca_no_factor" {
 		t.Errorf("the copied passkey still counts: %v", err)
+	}
+}
+
+// TestPasskeyThatContradictsItselfIsTakenOutOfUse: whether a passkey can be
+// backed up never changes, and one that cannot be is not.
+func TestPasskeyThatContradictsItselfIsTakenOutOfUse(t *testing.T) { // A31
+	for name, flags := range map[string]byte{
+		"backed up, cannot be":      flagUP | flagUV | flagBS,
+		"can be backed up suddenly": flagUP | flagUV | flagBE,
+		"is backed up suddenly":     flagUP | flagUV | flagBE | flagBS,
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := sqlite(t)
+			k := w.withPasskey()
+			// Somebody without the key raises no alarm: he could take it from its owner.
+			forged, c := newKey(), w.begin("pay_1", sca.Strong)
+			forged.Cred.ID = k.Cred.ID
+			refused(t, w.answerKey(c.ID, forged.forge(t, c.Options, nil, flags)))
+			if w.notices.count(sca.FactorCloned) != 0 {
+				t.Fatal("a forged answer raised the alarm")
+			}
+			refused(t, w.answerKey(c.ID, k.forge(t, c.Options, nil, flags)))
+			if w.notices.count(sca.FactorCloned) != 1 {
+				t.Error("nobody was told")
+			}
+			refused(t, w.answerKey(c.ID, k.forge(t, c.Options, nil, flagUP|flagUV)))
+			list, err := w.Factors(t.Context(), w.person)
+			must(t, err)
+			if len(list) != 1 || !list[0].Blocked {
+				t.Errorf("%+v", list)
+			}
+		})
 	}
 }
 
@@ -168,7 +198,7 @@ func TestPasskeyIsBoundToItsSite(t *testing.T) {
 	k := w.withPasskey()
 	c := w.begin("pay_1", sca.WithPasskey)
 	false_ := *k
-	false_.rp.ID, false_.rp.Origin = "pay.example.evil.example", "https://pay.example.evil.example"
+	false_.RP.ID, false_.RP.Origin = "pay.example.evil.example", "https://pay.example.evil.example"
 	refused(t, w.answerKey(c.ID, false_.assert(t, c.Options)))
 	must(t, w.answerKey(c.ID, k.assert(t, c.Options)))
 }
@@ -203,7 +233,7 @@ func TestRecoveryCodesWorkOnceAndNeverPay(t *testing.T) { // A35
 		refused(t, two.VerifyCode(t.Context(), one.enrolment(), sca.Recovery, codes[3]))
 		_, err = one.Answer(t.Context(), one.begin("pay_1", sca.Any).ID, sca.Answer{Session: browser, Method: sca.Recovery, Code: codes[4]})
 		refused(t, err)
-		must(t, one.Unblock(t.Context(), one.person, sca.Recovery))
+		must(t, sca.Lift(one.Service, t.Context(), one.person, sca.Recovery))
 		must(t, one.VerifyCode(t.Context(), one.enrolment(), sca.Recovery, codes[5]))
 		list, err := one.Factors(t.Context(), one.person)
 		must(t, err)
@@ -274,5 +304,31 @@ func TestChangesNeedAFreshProof(t *testing.T) { // A15
 	must(t, err)
 	if err := w.Revoke(t.Context(), other, list[0].ID); reason(err) != "factor_not_found" {
 		t.Errorf("another person's factor: %v", err)
+	}
+}
+
+// TestPasskeyAnswersWithinTheLifeOfItsChallenge: two minutes where an operator
+// has said so, and not a second more.
+func TestPasskeyAnswersWithinTheLifeOfItsChallenge(t *testing.T) { // A26
+	w := sqlite(t)
+	k := w.withPasskey()
+	var err error
+	w.Service, err = sca.New(sca.Config{Origin: origin, ChallengeLife: 2 * time.Minute}, sca.Deps{Store: w.db, Now: w.clock.Now})
+	must(t, err)
+	for after, late := range map[time.Duration]bool{119 * time.Second: false, 121 * time.Second: true} {
+		c := w.begin(fmt.Sprint("pay_", after), sca.Strong)
+		answer := k.assert(t, c.Options)
+		w.clock.Add(after)
+		if err := w.answerKey(c.ID, answer); (reason(err) == "sca_challenge_ended") != late || !late && err != nil {
+			t.Errorf("after %s: %v", after, err)
+		}
+		by := w.enrolment()
+		proof, err := w.BeginVerify(t.Context(), by)
+		must(t, err)
+		answer = k.assert(t, proof.Options)
+		w.clock.Add(after)
+		if err := w.VerifyPasskey(t.Context(), by, proof.ID, answer); sca.Refused(err) != late || !late && err != nil {
+			t.Errorf("at one's own factors, after %s: %v", after, err)
+		}
 	}
 }

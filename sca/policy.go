@@ -59,6 +59,8 @@ type Facts struct {
 	Merchant Level      `json:"merchant"` // at least this; "" is none
 	Factors  []Method   `json:"factors"`  // the payer has
 	Fraud    Fraud      `json:"fraud"`
+	// Reported says that the payer told us that this very payment is not his.
+	Reported bool `json:"reported,omitempty"`
 }
 
 // History is what the payer did before.
@@ -67,7 +69,8 @@ type History struct {
 	// authentication (Art. 16(b), (c)).
 	Count int   `json:"count"`
 	Sum   int64 `json:"sum"`
-	// Same is how often he has paid this amount to this payee (Art. 14).
+	// Same is how often he has paid this amount to this payee, from the first
+	// time with strong customer authentication on (Art. 14(1)).
 	Same    int   `json:"same"`
 	Trusted bool  `json:"trusted"` // he put the payee on his list (Art. 13)
 	Usual   int64 `json:"usual"`   // his median payment in cents; 0: none yet
@@ -78,6 +81,9 @@ type History struct {
 type Risk struct {
 	Score   int      `json:"score"`
 	Reasons []string `json:"reasons,omitempty"`
+	// Quiet says that monitoring found more, which the payer must not notice: it
+	// raises no level, but nobody claims that nothing is abnormal (Art. 18(2)(c)).
+	Quiet bool `json:"quiet,omitempty"`
 }
 
 // Fraud is the value of unauthorised or fraudulent remote credit transfers and
@@ -143,6 +149,7 @@ func (rule LevelRule) applies(f Facts) bool {
 		rule.TimesUsual > 0 && (f.History.Usual == 0 || f.Amount.AmountMinor/f.History.Usual < rule.TimesUsual),
 		rule.Device == "unknown" && f.Device.Known,
 		rule.Approach != "" && rule.Approach != f.Approach,
+		rule.Reported && !f.Reported,
 		len(rule.RiskReasons) > 0 && !slices.ContainsFunc(f.Risk.Reasons, func(s string) bool { return slices.Contains(rule.RiskReasons, s) }):
 		return false
 	}
@@ -185,7 +192,7 @@ func (v LowValueRule) met(f Facts) bool {
 // transactionRisk: within a band whose reference rate our fraud rate does not
 // exceed, and nothing about the payment is abnormal.
 func (r Rules) transactionRisk(f Facts) bool {
-	if f.Risk.Score >= r.TRARiskBelow || len(f.Risk.Reasons) > 0 || !f.Device.Known || f.Fraud.All <= 0 {
+	if f.Risk.Score >= r.TRARiskBelow || len(f.Risk.Reasons) > 0 || f.Risk.Quiet || !f.Device.Known || f.Fraud.All <= 0 {
 		return false
 	}
 	for _, band := range r.TRA {

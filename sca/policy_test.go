@@ -4,6 +4,8 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strconv"
@@ -41,6 +43,7 @@ func TestLevels(t *testing.T) {
 		{"raised risk", func(f *sca.Facts) { f.Risk.Score = 40 }, sca.Strong, "passkey push"},
 		{"just below", func(f *sca.Facts) { f.Risk.Score = 39 }, sca.None, ""},
 		{"high risk", func(f *sca.Facts) { f.Risk.Score = 70 }, sca.WithPasskey, "passkey"},
+		{"an alert that he must not notice", func(f *sca.Facts) { f.Risk.Quiet = true }, sca.None, ""},
 		{"certain risk", func(f *sca.Facts) { f.Risk.Score = 90 }, sca.Block, ""},
 		{"stolen element", func(f *sca.Facts) { f.Risk.Reasons = []string{"stolen_element"} }, sca.Block, ""},
 		{"known scenario", func(f *sca.Facts) { f.Risk.Reasons = []string{"new_payee", "known_scenario"} }, sca.WithPasskey, "passkey"},
@@ -52,6 +55,11 @@ func TestLevels(t *testing.T) {
 		{"new browser", func(f *sca.Facts) { f.Device, f.Amount = sca.Device{}, psd2.Euro(10000) }, sca.Any, "passkey push totp"},
 		{"merchant asks", func(f *sca.Facts) { f.Merchant = sca.Any }, sca.Any, "passkey push totp"},
 		{"merchant asks for less than the rules", func(f *sca.Facts) { f.Merchant, f.Risk.Score = sca.Any, 75 }, sca.WithPasskey, "passkey"},
+		{"merchant asks for strong", func(f *sca.Facts) { f.Merchant = sca.Strong }, sca.Strong, "passkey push"},
+		{"merchant asks for more than the rules", func(f *sca.Facts) { f.Merchant, f.Device, f.Amount = sca.Strong, sca.Device{}, psd2.Euro(10000) }, sca.Strong, "passkey push"},
+		{"merchant asks, payer has nothing", func(f *sca.Facts) { f.Merchant, f.Factors = sca.Strong, nil }, sca.None, ""},
+		{"merchant never lifts a block", func(f *sca.Facts) { f.Merchant, f.Risk.Score = sca.Any, 95 }, sca.Block, ""},
+		{"reported by its payer", func(f *sca.Facts) { f.Reported = true }, sca.Block, ""},
 		{"delegated", func(f *sca.Facts) { f.Approach = sca.ApproachDelegated }, sca.Strong, "passkey push"},
 		{"no factor", func(f *sca.Facts) { f.Risk.Score, f.Factors = 50, nil }, sca.None, ""},
 		{"only a code where a passkey is due", func(f *sca.Facts) { f.Risk.Score, f.Factors = 75, []sca.Method{sca.TOTP} }, sca.Block, ""},
@@ -139,6 +147,7 @@ func TestExemptionsFollowTheRTS(t *testing.T) {
 		for name, change := range map[string]func(*sca.Facts){
 			"risk":       func(f *sca.Facts) { f.Risk.Score = 30 },
 			"reason":     func(f *sca.Facts) { f.Risk.Reasons = []string{"abnormal_location"} },
+			"an alert":   func(f *sca.Facts) { f.Risk.Quiet = true },
 			"new device": func(f *sca.Facts) { f.Device = sca.Device{} },
 			"Art. 20":    func(f *sca.Facts) { f.Fraud.Ceased = []int64{10000, 25000, 50000} },
 			"no history": func(f *sca.Facts) { f.Fraud = sca.Fraud{} },
@@ -197,10 +206,11 @@ func TestFraudSwitchesTheExemptionOffAndOn(t *testing.T) { // Art. 20
 	}
 	w := sqlite(t)
 	for n := range 400 {
-		w.count(fmt.Sprint("pay_", n), 10000, false)
+		p := w.executed(fmt.Sprint("pay_", n), 10000, false)
 		if n == 100 || n == 300 { // 1 of 200: far above every band, in two quarters
-			must(t, w.ReportFraud(t.Context(), fmt.Sprint("pay_", n)))
+			p.RecallCode = "FRAD"
 		}
+		w.took(p)
 		w.clock.Add(12 * time.Hour)
 	}
 	w.clock.Add(60 * 24 * time.Hour)
@@ -213,14 +223,40 @@ func TestFraudSwitchesTheExemptionOffAndOn(t *testing.T) { // Art. 20
 
 func (w *world) count(payment string, minor int64, strong bool) {
 	w.t.Helper()
-	must(w.t, w.db.Tx(w.t.Context(), func(tx *store.Tx) error {
-		return w.Count(tx, sca.Executed{PaymentID: payment, PersonID: w.person, Amount: psd2.Euro(minor), CreditorIBAN: "DE89370400440532013000", Strong: strong})
-	}))
+	w.took(w.executed(payment, minor, strong))
+}
+
+// executed is a payment of the person that was carried out now.
+func (w *world) executed(payment string, minor int64, strong bool) *psd2.Payment {
+	now := w.clock.Now()
+	p := &psd2.Payment{ID: payment, PersonID: w.person, Amount: psd2.Euro(minor), State: psd2.StateExecuted, ExecutedAt: &now,
+		Personal: psd2.Personal{Payee: psd2.Party{IBAN: "DE89370400440532013000"}}, Attempts: []psd2.Attempt{{State: psd2.AttemptExecuted}}}
+	if strong {
+		p.Attempts[0].SCAStatus = psd2.SCAFinalised
+	}
+	return p
+}
+
+// took is the follower taking a payment in.
+func (w *world) took(p *psd2.Payment) {
+	w.t.Helper()
+	must(w.t, w.db.Tx(w.t.Context(), func(tx *store.Tx) error { return sca.Take(w.Service, tx, p) }))
+}
+
+// require is Require with its decision kept.
+func (w *world) require(p sca.PaymentFacts) sca.Requirement {
+	w.t.Helper()
+	r, err := w.Require(w.t.Context(), p)
+	must(w.t, err)
+	must(w.t, w.db.Tx(w.t.Context(), r.Keep))
+	return r
 }
 
 func TestDecisionsAreKeptAndReplay(t *testing.T) {
 	testkitBoth(t, func(t *testing.T, w *world) {
 		w.withTOTP()
+		w.count("pay_0", 3000, true)
+		w.clock.Add(time.Second)
 		w.count("pay_a", 2000, true)
 		w.clock.Add(time.Second)
 		w.count("pay_b", 3000, false)
@@ -230,9 +266,8 @@ func TestDecisionsAreKeptAndReplay(t *testing.T) {
 		p := newPhone(w)
 		w.paidFrom("pay_a", secret, p.known(secret))
 		w.clock.Add(48 * time.Hour)
-		r, err := w.Require(t.Context(), sca.PaymentFacts{PaymentID: "pay_1", PersonID: w.person, Amount: psd2.Euro(3000), CreditorIBAN: "DE89370400440532013000",
+		r := w.require(sca.PaymentFacts{PaymentID: "pay_1", PersonID: w.person, Amount: psd2.Euro(3000), CreditorIBAN: "DE89370400440532013000",
 			Approach: "redirect", Merchant: sca.Any, Risk: sca.Risk{Score: 5}, DeviceSecret: secret, DeviceProof: p.known(secret)})
-		must(t, err)
 		if r.Level != sca.Any || r.PerformedBy != "aspsp" || !slices.Contains(r.Exemptions, sca.LowValue) || !slices.Contains(r.Exemptions, sca.Recurring) {
 			t.Errorf("%+v", r)
 		}
@@ -242,13 +277,68 @@ func TestDecisionsAreKeptAndReplay(t *testing.T) {
 			t.Fatalf("%d decisions", len(list))
 		}
 		k := list[0]
-		if want := (sca.History{Count: 1, Sum: 3000, Same: 1, Usual: 3000}); k.Facts.History != want || k.Facts.Device != (sca.Device{Known: true, Bound: true, Days: 2, Payments: 1}) {
+		if want := (sca.History{Count: 1, Sum: 3000, Same: 2, Usual: 3000}); k.Facts.History != want || k.Facts.Device != (sca.Device{Known: true, Bound: true, Days: 2, Payments: 1}) {
 			t.Errorf("%+v", k.Facts)
 		}
 		if again := sca.Decide(rules(t), k.Facts); !reflect.DeepEqual(again, k.Decision) {
 			t.Errorf("replayed %+v, kept %+v", again, k.Decision)
 		}
 	})
+}
+
+// TestReplayGoesByTheRulesThatDecided: a file of one's own may change, with or
+// without another version, and a decision still replays with the rules it was
+// made by; what was changed behind its back is seen.
+func TestReplayGoesByTheRulesThatDecided(t *testing.T) {
+	testkitBoth(t, func(t *testing.T, w *world) {
+		file := filepath.Join(t.TempDir(), "rules.yaml")
+		with := func(text string) *sca.Service {
+			must(t, os.WriteFile(file, []byte(text), 0o600))
+			s, err := sca.New(sca.Config{Origin: origin, RulesFile: file}, sca.Deps{Store: w.db, Now: w.clock.Now})
+			must(t, err)
+			return s
+		}
+		decide := func(s *sca.Service, payment string) sca.Requirement {
+			r, err := s.Require(t.Context(), sca.PaymentFacts{PaymentID: payment, PersonID: w.person, Amount: psd2.Euro(5000), Approach: "redirect"})
+			must(t, err)
+			must(t, w.db.Tx(t.Context(), r.Keep))
+			return r
+		}
+		w.withTOTP()
+		own := string(sca.RulesFile())
+		lax := with(own)
+		if r := decide(lax, "pay_lax"); r.Level != sca.None {
+			t.Fatalf("%+v", r)
+		}
+		own = strings.Replace(own, "{reason: new_device, device: unknown, amount_at_least: 10000, level: any}", "{reason: new_device, device: unknown, amount_at_least: 5000, level: any}", 1)
+		strict := with(own) // under the same version
+		if r := decide(strict, "pay_strict"); r.Level != sca.Any {
+			t.Fatalf("%+v: the file's rules do not count", r)
+		}
+		for _, payment := range []string{"pay_lax", "pay_strict"} {
+			list, err := lax.Replay(t.Context(), payment)
+			if err != nil || len(list) != 1 || !list[0].Same {
+				t.Errorf("%s: %+v %v", payment, list, err)
+			}
+		}
+		must(t, w.db.Tx(t.Context(), func(tx *store.Tx) error {
+			_, err := tx.Exec(`UPDATE sca_decisions SET facts = REPLACE(facts, '5000', '4999') WHERE payment_id = 'pay_strict'`)
+			return err
+		}))
+		if list, err := strict.Replay(t.Context(), "pay_strict"); err != nil || list[0].Same || list[0].Again.Level != sca.None {
+			t.Errorf("changed facts replay the same: %+v %v", list, err)
+		}
+		if _, err := strict.Replay(t.Context(), "pay_none"); psd2.CodeOf(err) != psd2.CodeNotFound {
+			t.Errorf("no decision: %v", err)
+		}
+	})
+	for _, text := range []string{"", "- regime: psd2\n  version: v1\n", "- regime: psd2\n  versoin: v1\n"} {
+		file := filepath.Join(t.TempDir(), "rules.yaml")
+		must(t, os.WriteFile(file, []byte(text), 0o600))
+		if _, err := sca.New(sca.Config{Origin: origin, RulesFile: file}, sca.Deps{Store: sqlite(t).db}); err == nil {
+			t.Errorf("%q are rules", text)
+		}
+	}
 }
 
 func TestFamiliarBrowserProvesItsKey(t *testing.T) {
@@ -316,9 +406,8 @@ func TestBehaviourMovesTheRiskALittle(t *testing.T) {
 		`{"typing":"uneven","paste":"all","pointer":"jumped","gaps":"1,2"}`: 45, `{"typing":"142ms","paste":"all","pointer":"none"}`: 45, `[]`: 45,
 	} {
 		payment := psd2.NewID(psd2.PrefixPayment, w.clock.Now(), rand.Reader)
-		_, err := w.Require(t.Context(), sca.PaymentFacts{PaymentID: payment, PersonID: w.person, Amount: psd2.Euro(3000), Approach: "redirect",
+		w.require(sca.PaymentFacts{PaymentID: payment, PersonID: w.person, Amount: psd2.Euro(3000), Approach: "redirect",
 			Risk: sca.Risk{Score: 45}, Behaviour: text})
-		must(t, err)
 		list, err := w.Decisions(t.Context(), payment)
 		must(t, err)
 		if got := list[0].Facts.Risk.Score; got != want {

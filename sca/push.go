@@ -54,6 +54,8 @@ type PushChallenge struct {
 	LinkHash  string    `json:"link_hash"`
 	IssuedAt  int64     `json:"iat"` // Unix seconds, for the answer's header: the device's clock does not matter
 	ExpiresAt time.Time `json:"expires_at"`
+	Left      int       `json:"left"` // seconds until then, by our clock
+	More      bool      `json:"more"` // MorePush would give more
 }
 
 // pushAnswer is what a device signs: the text it has shown, the link, the
@@ -91,8 +93,8 @@ func (s *Service) StartPush(ctx context.Context, challengeID, session string) er
 			return errRefused
 		}
 		expires := min(tx.Now.Add(pushLife).UnixMicro(), c.ExpiresAt.UnixMicro())
-		n, err := tx.Exec(`UPDATE sca_challenges SET push_at = ?, push_factor = ?, expires_at = ? WHERE id = ? AND state = 'open' AND push_at = 0`,
-			tx.Now.UnixMicro(), devices[0], expires, challengeID)
+		n, err := tx.Exec(`UPDATE sca_challenges SET push_at = ?, push_factor = ?, expires_at = ? WHERE id = ? AND state = 'open' AND push_at = 0 AND `+actor,
+			tx.Now.UnixMicro(), devices[0], expires, challengeID, session)
 		if err == nil && n != 1 {
 			return errGone
 		}
@@ -111,7 +113,7 @@ func (s *Service) StartPush(ctx context.Context, challengeID, session string) er
 
 // pushable finds the challenge when its browser may ask a device now.
 func (s *Service) pushable(ctx context.Context, id, session string) (Challenge, error) {
-	c, err := s.Challenge(ctx, id, session)
+	c, err := s.acting(ctx, id, session)
 	switch {
 	case err != nil:
 		return c, err
@@ -255,7 +257,7 @@ func (s *Service) ConfirmDevice(ctx context.Context, by Session, challengeID, nu
 		if n != 1 {
 			return errRefused
 		}
-		if err := s.verified(tx, by); err != nil {
+		if err := s.verified(tx, by, row.PushFactor); err != nil {
 			return err
 		}
 		notice, err = s.note(tx, Notice{PersonID: by.PersonID, What: FactorAdded, Method: Push})
@@ -322,7 +324,8 @@ func (s *Service) PushChallenges(ctx context.Context, device Session) ([]PushCha
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, PushChallenge{ID: c.ID, Display: c.Display, LinkHash: c.LinkHash, IssuedAt: rows[i].PushAt / 1e6, ExpiresAt: c.ExpiresAt})
+		list = append(list, PushChallenge{ID: c.ID, Display: c.Display, LinkHash: c.LinkHash, IssuedAt: rows[i].PushAt / 1e6, ExpiresAt: c.ExpiresAt,
+			Left: int(c.ExpiresAt.Sub(s.db.Now()) / time.Second), More: c.mayWait()})
 	}
 	return list, nil
 }

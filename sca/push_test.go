@@ -224,6 +224,44 @@ func TestDevicesArePairedWithProofAndConfirmation(t *testing.T) { // A24
 	refused(t, err)
 }
 
+// TestDeviceThatNeedsLongerGetsMoreTime: as often as it asks, until what is
+// confirmed is over.
+func TestDeviceThatNeedsLongerGetsMoreTime(t *testing.T) { // B29
+	w := sqlite(t)
+	p := w.withPhone()
+	c, q := w.asked(p, "pay_1")
+	if q.Left != 120 || !q.More {
+		t.Fatalf("%+v", q)
+	}
+	w.clock.Add(110 * time.Second)
+	must(t, w.MorePush(t.Context(), p.session, q.ID))
+	if q = p.waiting(); q.Left != 120 || !q.More {
+		t.Errorf("%+v", q)
+	}
+	thief := *p
+	thief.session.FactorID = "fac_1"
+	if err := w.MorePush(t.Context(), thief.session, q.ID); err == nil {
+		t.Error("another device has a say")
+	}
+	w.clock.Add(110 * time.Second)
+	must(t, w.MorePush(t.Context(), p.session, q.ID))
+	if q = p.waiting(); q.Left > 80 || q.More { // five minutes in all
+		t.Errorf("%+v", q)
+	}
+	if err := w.MorePush(t.Context(), p.session, q.ID); reason(err) != "sca_challenge_ended" {
+		t.Errorf("beyond what is confirmed: %v", err)
+	}
+	w.clock.Add(30 * time.Second)
+	r, err := p.answer(q, sca.DecideApprove, c.Number, nil)
+	must(t, err)
+	if r.State != sca.Approved {
+		t.Errorf("%+v", r)
+	}
+	if err := w.MorePush(t.Context(), p.session, q.ID); reason(err) != "sca_challenge_ended" {
+		t.Errorf("one that has ended: %v", err)
+	}
+}
+
 func TestRevokingADeviceEndsItsChallenges(t *testing.T) { // A24
 	w := sqlite(t)
 	by := w.enrolment()
@@ -271,6 +309,16 @@ func TestPhoneTakesOverOnceAndDesktopOnlyWatches(t *testing.T) { // B25, B26
 		t.Errorf("the screens differ: %+v", seen)
 	}
 	refused(t, w.answerCode(c.ID, a.code())) // the desktop
+	_, renewed := w.Renew(t.Context(), c.ID, browser)
+	_, handed := w.HandOver(t.Context(), c.ID, browser)
+	for name, err := range map[string]error{"renews": renewed, "hands on": handed, "cancels": w.Cancel(t.Context(), c.ID, browser), "asks a device": w.StartPush(t.Context(), c.ID, browser)} {
+		if reason(err) != "sca_handed_on" {
+			t.Errorf("the desktop %s: %v", name, err)
+		}
+	}
+	if w.state(c) != sca.Open {
+		t.Errorf("the challenge is %s", w.state(c))
+	}
 	_, err = w.Answer(t.Context(), id, sca.Answer{Session: phone, Method: sca.TOTP, Code: a.code()})
 	must(t, err)
 

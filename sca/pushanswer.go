@@ -125,7 +125,7 @@ func (s *Service) endPush(ctx context.Context, row *challengeRow, doc *challenge
 				return err
 			}
 			if row.Purpose == "verify" {
-				return s.verified(tx, Session{hash: row.Session})
+				return s.verified(tx, Session{hash: row.Session}, f.ID)
 			}
 			return s.issue(tx, row, doc, Push, Evidence{DeviceAnswer: jws, DeviceKey: f.secret.Device.JWK})
 		}
@@ -148,6 +148,11 @@ func (s *Service) pushRefused(tx *store.Tx, row *challengeRow, state State) ([]N
 			return nil, err
 		}
 		list = append(list, n)
+		if row.Purpose == "verify" { // somebody else sits at his factors: out with him
+			if err := s.shutOut(tx, row); err != nil {
+				return nil, err
+			}
+		}
 	}
 	var denials int
 	err := tx.Get(&denials, `SELECT COUNT(*) FROM sca_challenges WHERE person_id = ? AND push_at > ? AND method = 'push' AND state IN ('declined', 'reported')`,
@@ -157,4 +162,14 @@ func (s *Service) pushRefused(tx *store.Tx, row *challengeRow, state State) ([]N
 	}
 	n, err := s.note(tx, Notice{PersonID: row.PersonID, What: PushOff, Method: Push})
 	return append(list, n), err
+}
+
+// shutOut ends the session that asked in a person's name, every other one at his
+// factors, and the links that would open another.
+func (s *Service) shutOut(tx *store.Tx, row *challengeRow) error {
+	if _, err := tx.Exec(`DELETE FROM sca_sessions WHERE token_hash = ? OR person_id = ? AND kind = 'enrol'`, row.Session, row.PersonID); err != nil {
+		return err
+	}
+	_, err := tx.Exec(`DELETE FROM sca_links WHERE person_id = ? AND purpose IN ('enrol', 'pair')`, row.PersonID)
+	return err
 }

@@ -23,18 +23,19 @@ import (
 
 // Receipt is what is signed of an authorisation: everything needed to check,
 // without asking anybody, that this payer was shown this text and confirmed
-// this amount to this payee.
+// this amount to this payee. Where his bank alone has authenticated him, it is
+// what the bank said of it: then nothing was shown here, and Display is empty.
 type Receipt struct {
 	Version     int       `json:"v"`
 	Issuer      string    `json:"iss"`
 	PaymentID   string    `json:"payment_id"`
-	ChallengeID string    `json:"challenge_id"`
+	ChallengeID string    `json:"challenge_id"` // or the attempt's at the bank
 	Linked      Linked    `json:"linked"`
 	LinkHash    string    `json:"link_hash"` // SHA-256 of the canonical Linked
 	Display     Display   `json:"display"`
 	DisplayHash string    `json:"display_hash"`
 	Method      Method    `json:"method"`
-	PerformedBy string    `json:"sca_performed_by"` // "hub", or "delegated" where the bank has handed it over
+	PerformedBy string    `json:"sca_performed_by"` // "hub", "delegated" where the bank has handed it over, or "aspsp"
 	Evidence    Evidence  `json:"evidence"`
 	At          time.Time `json:"at"`
 }
@@ -51,6 +52,7 @@ type Evidence struct {
 	DeviceAnswer      string          `json:"device_answer,omitempty"`
 	DeviceKey         json.RawMessage `json:"device_key,omitempty"` // JWKS
 	StepHash          string          `json:"step_hash,omitempty"`
+	Bank              *BankEvidence   `json:"bank,omitempty"`
 }
 
 // issue signs and keeps the receipt of an approval.
@@ -62,12 +64,17 @@ func (s *Service) issue(tx *store.Tx, row *challengeRow, doc *challengeDoc, meth
 	if err != nil {
 		return fmt.Errorf("sca: receipt: %w", err)
 	}
-	by := "hub"
+	by := performedByHub
 	if doc.Delegated {
-		by = "delegated"
+		by = psd2.SCAByHub
 	}
 	r := Receipt{Version: 1, Issuer: s.cfg.Origin, PaymentID: row.PaymentID, ChallengeID: row.ID, Linked: doc.Linked, LinkHash: row.LinkHash,
 		Display: doc.Display, DisplayHash: doc.Display.Hash(), Method: method, PerformedBy: by, Evidence: e, At: tx.Now}
+	return s.keepReceipt(tx, key, r)
+}
+
+// keepReceipt signs a receipt and keeps it, and the key's public half.
+func (s *Service) keepReceipt(tx *store.Tx, key *jose.Key, r Receipt) error {
 	jws, err := signReceipt(key, r)
 	if err != nil {
 		return err
@@ -76,7 +83,7 @@ func (s *Service) issue(tx *store.Tx, row *challengeRow, doc *challengeDoc, meth
 		return err
 	}
 	_, err = tx.Exec(`INSERT INTO sca_receipts (challenge_id, payment_id, created_at, sealed) VALUES (?, ?, ?, ?)`,
-		row.ID, row.PaymentID, tx.Now.UnixMicro(), s.db.SealShared("sca_receipts", row.ID, "sealed", []byte(jws)))
+		r.ChallengeID, r.PaymentID, tx.Now.UnixMicro(), s.db.SealShared("sca_receipts", r.ChallengeID, "sealed", []byte(jws)))
 	return err
 }
 
@@ -121,8 +128,8 @@ func (s *Service) keepKey(tx *store.Tx, key *jose.Key) error {
 	return err
 }
 
-// Receipt is a payment's newest receipt, a compact JWS; not found when the
-// payment needed no confirmation or has none yet.
+// Receipt is a payment's newest receipt, a compact JWS; not found until the
+// payer has confirmed it here, or its bank has said that it is authorised.
 func (s *Service) Receipt(ctx context.Context, paymentID string) (string, error) {
 	var row struct {
 		ChallengeID string `db:"challenge_id"`
@@ -146,6 +153,32 @@ func (s *Service) ReceiptKeys(ctx context.Context) ([]byte, error) {
 		return nil, err
 	}
 	return []byte(`{"keys":[` + strings.Join(keys, ",") + `]}`), nil
+}
+
+// KeyOf picks the key that a receipt names out of a JWKS, which may hold as many
+// as there were ever.
+func KeyOf(jws string, jwks []byte) (*jose.PublicKeySet, error) {
+	var set struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
+	if err := json.Unmarshal(jwks, &set); err != nil {
+		return nil, errors.New("the keys are not a JWKS")
+	}
+	type named struct {
+		ID string `json:"kid"`
+	}
+	var header named
+	part, _, _ := strings.Cut(strings.TrimSpace(jws), ".")
+	if text, err := base64.RawURLEncoding.DecodeString(part); err != nil || json.Unmarshal(text, &header) != nil {
+		return nil, errors.New("a receipt is a compact JWS of three parts")
+	}
+	for _, raw := range set.Keys {
+		var k named
+		if json.Unmarshal(raw, &k) == nil && k.ID != "" && k.ID == header.ID {
+			return jose.ParseJWKS([]byte(`{"keys":[` + string(raw) + `]}`))
+		}
+	}
+	return nil, errors.New("no key has signed it: its kid is not among them")
 }
 
 // VerifyReceipt checks a receipt offline: the signature by one of keys, then
@@ -178,9 +211,15 @@ func (r *Receipt) check() error {
 	if err != nil || hash != r.LinkHash || r.Linked.PaymentID != r.PaymentID {
 		return errors.New("the link hash is not that of the payment's data")
 	}
+	if r.Method == AtBank {
+		return r.checkBank()
+	}
 	shown, err := Render(r.Display.Template, r.Display.Language, r.Linked)
 	if err != nil || shown != r.Display || shown.Hash() != r.DisplayHash || shown.Template == verifyTemplate {
 		return errors.New("the text is not what these data render to")
+	}
+	if r.PerformedBy != performedByHub && r.PerformedBy != psd2.SCAByHub || r.Evidence.Bank != nil {
+		return errPerformer
 	}
 	switch r.Method {
 	case Passkey:

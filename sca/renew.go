@@ -28,7 +28,7 @@ func (s *Service) Latest(ctx context.Context, paymentID, session string) (Challe
 // one, which ends: same payment, same browser, same phone. It is for an open
 // challenge only; the tries it has seen still count.
 func (s *Service) Renew(ctx context.Context, id, session string) (Challenge, error) {
-	c, err := s.Challenge(ctx, id, session)
+	c, err := s.acting(ctx, id, session)
 	if err != nil {
 		return Challenge{}, err
 	}
@@ -44,6 +44,13 @@ func (s *Service) Renew(ctx context.Context, id, session string) (Challenge, err
 	}
 	row.Phone = old.Phone
 	err = s.db.Tx(ctx, func(tx *store.Tx) error {
+		var now challengeRow
+		if err := tx.Get(&now, challengeColumns+`WHERE id = ?`, id); err != nil {
+			return err
+		}
+		if now.Phone != old.Phone { // it was handed over, or taken back, meanwhile
+			return errHandedOn
+		}
 		if err := s.endChallenge(tx, id, Cancelled, ""); err != nil {
 			return err
 		}

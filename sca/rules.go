@@ -2,9 +2,12 @@ package sca
 
 import (
 	"bytes"
+	"crypto/sha256"
 	_ "embed" // rules.yaml
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 
 	"gopkg.in/yaml.v3"
@@ -28,6 +31,7 @@ type Rules struct {
 	CeaseAfterQuarters int              `yaml:"cease_after_quarters"`
 	RecurringAfter     int              `yaml:"recurring_after"`
 	Levels             []LevelRule      `yaml:"levels"`
+	Signals            []SignalRule     `yaml:"signals"`
 	WithoutFactor      map[string]Level `yaml:"without_factor"`
 }
 
@@ -49,23 +53,77 @@ type TRABand struct {
 type LevelRule struct {
 	Reason        string   `yaml:"reason"`
 	RiskAtLeast   int      `yaml:"risk_at_least"`
-	RiskReasons   []string `yaml:"risk_reasons"` // any of them
+	RiskReasons   []string `yaml:"risk_reasons"` // any of them: families of monitoring rules, or signals
 	AmountAtLeast int64    `yaml:"amount_at_least"`
 	TimesUsual    int64    `yaml:"times_usual"` // of the payer's median
 	Device        string   `yaml:"device"`      // "unknown"
 	Approach      string   `yaml:"approach"`
+	Reported      bool     `yaml:"reported"` // this very payment, by its payer
 	Level         Level    `yaml:"level"`
 }
 
-// LoadRules gives the rules of a regime.
+// SignalRule adds points to the risk of a person's payments, and its name to
+// their reasons, for some days after something happened to his factors.
+type SignalRule struct {
+	What   string `yaml:"what"` // NotMe, FactorCloned, MethodBlocked, …
+	Points int    `yaml:"points"`
+	Days   int    `yaml:"days"`
+}
+
+// LoadRules gives the rules of a regime that come with the program.
 func LoadRules(regime string) (Rules, error) { return parseRules(rulesFile, regime) }
 
-func parseRules(file []byte, regime string) (Rules, error) {
+// RulesFile is the file that comes with the program, to begin one's own with.
+func RulesFile() []byte { return bytes.Clone(rulesFile) }
+
+// readRules gives the rules of a regime: an operator's own file, or the
+// program's when he has none.
+func readRules(path, regime string) (Rules, error) {
+	if path == "" {
+		return LoadRules(regime)
+	}
+	file, err := os.ReadFile(path)
+	if err != nil {
+		return Rules{}, fmt.Errorf("sca rules: %w", err)
+	}
+	return parseRules(file, regime)
+}
+
+// document is the rules as they are kept beside what they have decided, and its
+// SHA-256 in hex.
+func (r Rules) document() (text []byte, hash string, err error) {
+	if text, err = yaml.Marshal([]Rules{r}); err != nil {
+		return nil, "", fmt.Errorf("sca rules: %w", err)
+	}
+	sum := sha256.Sum256(text)
+	return text, hex.EncodeToString(sum[:]), nil
+}
+
+// onlyRules reads a document of one regime.
+func onlyRules(document []byte) (Rules, error) {
+	all, err := readAll(document)
+	if err == nil && len(all) != 1 {
+		err = errors.New("sca rules: one regime was expected")
+	}
+	if err != nil {
+		return Rules{}, err
+	}
+	return all[0], nil
+}
+
+func readAll(file []byte) (all []Rules, err error) {
 	d := yaml.NewDecoder(bytes.NewReader(file))
 	d.KnownFields(true)
-	var all []Rules
 	if err := d.Decode(&all); err != nil {
-		return Rules{}, fmt.Errorf("sca rules: %w", err)
+		return nil, fmt.Errorf("sca rules: %w", err)
+	}
+	return all, nil
+}
+
+func parseRules(file []byte, regime string) (Rules, error) {
+	all, err := readAll(file)
+	if err != nil {
+		return Rules{}, err
 	}
 	for _, r := range all {
 		if r.Regime == regime {
@@ -81,7 +139,7 @@ func (r Rules) check() error {
 		return errors.New("sca rules: low_value.counter must be count or cumulative")
 	}
 	for _, rule := range r.Levels {
-		bare := rule.RiskAtLeast == 0 && len(rule.RiskReasons) == 0 && rule.AmountAtLeast == 0 && rule.TimesUsual == 0 && rule.Device == "" && rule.Approach == ""
+		bare := rule.RiskAtLeast == 0 && len(rule.RiskReasons) == 0 && rule.AmountAtLeast == 0 && rule.TimesUsual == 0 && rule.Device == "" && rule.Approach == "" && !rule.Reported
 		if rule.Level.rank() < 1 || rule.Reason == "" || bare || rule.Device != "" && rule.Device != "unknown" {
 			return fmt.Errorf("sca rules: level rule %q is incomplete", rule.Reason)
 		}
@@ -89,6 +147,11 @@ func (r Rules) check() error {
 	for _, key := range []string{"any", "strong", "passkey", "delegated"} {
 		if l := r.WithoutFactor[key]; !slices.Contains([]Level{None, Block}, l) {
 			return fmt.Errorf("sca rules: without_factor.%s must be none or block", key)
+		}
+	}
+	for _, signal := range r.Signals {
+		if signal.What == "" || signal.Points <= 0 || signal.Days <= 0 {
+			return fmt.Errorf("sca rules: signal %q is incomplete", signal.What)
 		}
 	}
 	if r.FraudWindowDays <= 0 || r.CeaseAfterQuarters <= 0 || r.RecurringAfter <= 0 || r.Version == "" {

@@ -32,6 +32,9 @@ type Config struct {
 	Name string `yaml:"name"`
 	// Regime names the rule set of the policy. Default "psd2".
 	Regime string `yaml:"regime"`
+	// RulesFile is a YAML file with the policy's rules, in the form of those that
+	// come with the program (rialto sca rules), which count when it is "".
+	RulesFile string `yaml:"rules_file"`
 	// ChallengeLife is how long a payer has to answer; default 5 minutes.
 	ChallengeLife time.Duration `yaml:"challenge_life"`
 	// TOTP is what new authenticator apps get: SHA1, SHA256 or SHA512 and 6 or 8
@@ -47,6 +50,11 @@ type Deps struct {
 	// Notices tells people what changed about their factors; nil: they only see
 	// it on their own page.
 	Notices Notices
+	// Monitoring watches for fraud; nil: nobody does.
+	Monitoring Monitoring
+	// SignedIn is told, in its transaction, of every sign-in of a member of staff;
+	// an error refuses it. Nil: nobody is.
+	SignedIn func(tx *store.Tx, u User) error
 	// Ping tells a push device that something waits for it; nil: it looks by
 	// itself. An error is not a failure of the challenge.
 	Ping   func(ctx context.Context, deviceID string) error
@@ -57,21 +65,25 @@ type Deps struct {
 
 // Service is the domain. It is safe for concurrent use by many processes.
 type Service struct {
-	cfg      Config
-	db       *store.DB
-	signer   func(time.Time) (*jose.Key, error)
-	notices  Notices
-	ping     func(context.Context, string) error
-	now      func() time.Time
-	random   io.Reader
-	log      *slog.Logger
-	webauthn *webauthn.WebAuthn
-	rules    Rules
+	cfg        Config
+	db         *store.DB
+	signer     func(time.Time) (*jose.Key, error)
+	notices    Notices
+	monitoring Monitoring
+	signedIn   func(*store.Tx, User) error
+	ping       func(context.Context, string) error
+	now        func() time.Time
+	random     io.Reader
+	log        *slog.Logger
+	webauthn   *webauthn.WebAuthn
+	rules      Rules
+	rulesText  []byte // as kept with what they decide
+	rulesHash  string
 }
 
 // New makes a service. It fails when the configuration is wrong.
 func New(c Config, d Deps) (*Service, error) {
-	s := &Service{cfg: c, db: d.Store, signer: d.Signer, notices: d.Notices, ping: d.Ping, now: d.Now, random: d.Random, log: d.Log}
+	s := &Service{cfg: c, db: d.Store, signer: d.Signer, notices: d.Notices, monitoring: d.Monitoring, signedIn: d.SignedIn, ping: d.Ping, now: d.Now, random: d.Random, log: d.Log}
 	if err := s.setDefaults(); err != nil {
 		return nil, err
 	}
@@ -93,7 +105,10 @@ func New(c Config, d Deps) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sca: %w", err)
 	}
-	s.rules, err = LoadRules(s.cfg.Regime)
+	if s.rules, err = readRules(s.cfg.RulesFile, s.cfg.Regime); err != nil {
+		return nil, err
+	}
+	s.rulesText, s.rulesHash, err = s.rules.document()
 	return s, err
 }
 

@@ -32,6 +32,7 @@ type Session struct {
 	FactorID   string // of a device's session: the device
 	VerifiedAt time.Time
 	BeganAt    time.Time
+	EndsAt     time.Time // unless it is used again
 	hash       string
 	version    int64
 }
@@ -93,12 +94,16 @@ func (s *Service) byHash(ctx context.Context, kind, hash string, touch bool) (Se
 		return Session{}, errors.Join(errNoSession, s.endHash(ctx, hash))
 	}
 	if touch && now.Sub(used) >= touchEvery {
+		used = now
 		err = s.db.Tx(ctx, func(tx *store.Tx) error {
 			_, err := tx.Exec(`UPDATE sca_sessions SET used_at = ? WHERE token_hash = ?`, tx.Now.UnixMicro(), hash)
 			return err
 		})
 	}
-	sess := Session{Kind: row.Kind, PersonID: row.PersonID, FactorID: row.FactorID, BeganAt: began.UTC(), hash: hash, version: row.Version}
+	sess := Session{Kind: row.Kind, PersonID: row.PersonID, FactorID: row.FactorID, BeganAt: began.UTC(), EndsAt: used.Add(life.idle).UTC(), hash: hash, version: row.Version}
+	if end := began.Add(life.whole).UTC(); end.Before(sess.EndsAt) {
+		sess.EndsAt = end
+	}
 	if row.VerifiedAt != 0 {
 		sess.VerifiedAt = time.UnixMicro(row.VerifiedAt).UTC()
 	}
@@ -118,17 +123,24 @@ func (s *Service) endHash(ctx context.Context, hash string) error {
 }
 
 // verified notes in a session that its person has just proved himself: with a
-// factor he had, or by confirming one he was allowed to add.
-func (s *Service) verified(tx *store.Tx, sess Session) error {
-	n, err := tx.Exec(`UPDATE sca_sessions SET verified_at = ?, used_at = ? WHERE token_hash = ?`, tx.Now.UnixMicro(), tx.Now.UnixMicro(), sess.hash)
+// factor he had, or by confirming one he was allowed to add. A session of
+// somebody at work keeps the factor he signed in with.
+func (s *Service) verified(tx *store.Tx, sess Session, factorID string) error {
+	n, err := tx.Exec(`UPDATE sca_sessions SET verified_at = ?, used_at = ?, factor_id = CASE WHEN kind = 'enrol' THEN ? ELSE factor_id END WHERE token_hash = ?`,
+		tx.Now.UnixMicro(), tx.Now.UnixMicro(), factorID, sess.hash)
 	if err == nil && n != 1 {
 		return errRefused
 	}
 	return err
 }
 
-// Step deletes what is over: sessions, links, and challenges nobody answered.
-// It does a bounded piece of work.
+// attemptsKept is how long the count of tries is kept that nobody has made since:
+// of passwords per address, where an outsider could make rows without end, and of
+// methods at which nothing has failed. A person's other failures count for good.
+const attemptsKept = 7 * 24 * time.Hour
+
+// Step deletes what is over: sessions, links, challenges nobody answered, and
+// counts of tries that say nothing any more. It does a bounded piece of work.
 func (s *Service) Step(ctx context.Context, now time.Time) (next time.Time, err error) {
 	more := false
 	err = s.db.Tx(ctx, func(tx *store.Tx) error {
@@ -144,7 +156,11 @@ func (s *Service) Step(ctx context.Context, now time.Time) (next time.Time, err 
 		}
 		sessions, err := tx.Exec(`DELETE FROM sca_sessions WHERE token_hash IN (SELECT token_hash FROM sca_sessions WHERE kind <> 'device' AND began_at <= ? LIMIT ?)`,
 			now.Add(-lives[SessionStaff].whole).UnixMicro(), batch)
-		more = expired == batch || links == batch || sessions == batch
+		attempts, err2 := tx.Exec(`DELETE FROM sca_attempts WHERE (person_id, method) IN (SELECT person_id, method FROM sca_attempts
+			WHERE locked = 0 AND blocked_until <= ? AND tried_at <= ? AND (method LIKE 'password@%' OR failures = 0 AND total = 0) LIMIT ?)`,
+			now.UnixMicro(), now.Add(-attemptsKept).UnixMicro(), batch)
+		err = errors.Join(err, err2)
+		more = expired == batch || links == batch || sessions == batch || attempts == batch
 		return err
 	})
 	if err != nil || !more {

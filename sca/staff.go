@@ -188,18 +188,10 @@ func (s *Staff) Reset(ctx context.Context, login string) (u User, token string, 
 		if err != nil {
 			return err
 		}
-		for _, q := range []string{
-			`DELETE FROM sca_factors WHERE person_id = ?`, `DELETE FROM sca_attempts WHERE person_id = ?`,
-			`DELETE FROM sca_sessions WHERE person_id = ?`, `DELETE FROM sca_links WHERE person_id = ?`,
-		} {
-			if _, err := tx.Exec(q, row.ID); err != nil {
-				return err
-			}
-		}
 		if u, err = s.user(row); err != nil {
 			return err
 		}
-		if notice, err = s.note(tx, Notice{PersonID: u.ID, What: FactorRevoked}); err != nil {
+		if notice, err = s.reset(tx, u.ID); err != nil {
 			return err
 		}
 		token, err = s.newLink(tx, link{Purpose: linkEnrol, PersonID: u.ID})

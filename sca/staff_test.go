@@ -201,19 +201,3 @@ func TestTwoSessionCookiesAreNone(t *testing.T) { // B10
 		t.Errorf("one of two cookies was believed: %v", err)
 	}
 }
-
-func TestForgottenPersonIsGone(t *testing.T) {
-	w := sqlite(t)
-	receipts(t, w)
-	must(t, w.Forget(t.Context(), w.person))
-	for _, table := range []string{
-		`SELECT COUNT(*) FROM sca_people`, `SELECT COUNT(*) FROM sca_factors`, `SELECT COUNT(*) FROM sca_challenges`, `SELECT COUNT(*) FROM sca_receipts`,
-		`SELECT COUNT(*) FROM sca_sessions`, `SELECT COUNT(*) FROM sca_attempts`, `SELECT COUNT(*) FROM sca_changes`,
-	} {
-		var n int
-		must(t, w.db.Get(t.Context(), &n, table))
-		if n != 0 {
-			t.Errorf("%s: %d", table, n)
-		}
-	}
-}

@@ -98,6 +98,10 @@ func (t totpSecret) match(code string, now time.Time, lastStep int64) (step int6
 	return step, ok
 }
 
+// nobodysApp is compared with where there is no app; nothing is done with what it
+// says.
+var nobodysApp = totpSecret{TOTPParams: TOTPParams{Algorithm: "SHA1", Digits: 6}, Secret: strings.Repeat("A", 32)}
+
 // TOTPSetup is what a person needs to set his authenticator app up. It is given
 // once: the secret cannot be read again.
 type TOTPSetup struct {
@@ -131,6 +135,9 @@ func (s *Service) BeginTOTP(ctx context.Context, by Session, account string) (TO
 	})
 	return setup, err
 }
+
+// NewDigits is how many digits the codes of new authenticator apps have.
+func (s *Service) NewDigits() int { return s.cfg.TOTP.Digits }
 
 // otpauthURL writes the key for an app. What is not a letter or digit in
 // issuer and account is escaped, a colon too: it would end the issuer.
@@ -180,7 +187,7 @@ func (s *Service) ConfirmTOTP(ctx context.Context, by Session, factorID, code, n
 		if err := ticket.settle(tx); err != nil {
 			return err
 		}
-		if err := s.verified(tx, by); err != nil {
+		if err := s.verified(tx, by, f.ID); err != nil {
 			return err
 		}
 		notice, err = s.note(tx, Notice{PersonID: by.PersonID, What: FactorAdded, Method: TOTP})

@@ -234,7 +234,7 @@ func TestCodesAreExactlyTheirDigits(t *testing.T) { // A13
 	wide := strings.Map(func(r rune) rune { return r - '0' + '０' }, code)
 	for _, bad := range []string{strings.TrimLeft(code, "0"), " " + code, code + " ", code[:3] + " " + code[3:], "0" + code, wide, code + "\n", "+" + code[1:], ""} {
 		refused(t, w.answerCode(w.begin("pay_1", sca.Any).ID, bad))
-		must(t, w.Unblock(t.Context(), w.person, sca.TOTP))
+		must(t, sca.Lift(w.Service, t.Context(), w.person, sca.TOTP))
 	}
 	must(t, w.answerCode(w.begin("pay_2", sca.Any).ID, code))
 }

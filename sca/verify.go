@@ -3,7 +3,6 @@ package sca
 import (
 	"context"
 	"encoding/json"
-	"errors"
 
 	"github.com/go-webauthn/webauthn/protocol"
 	"github.com/go-webauthn/webauthn/webauthn"
@@ -61,13 +60,9 @@ func (s *Service) VerifyCode(ctx context.Context, by Session, method Method, cod
 
 // prove counts, compares, and notes the success in the session.
 func (s *Service) prove(ctx context.Context, by Session, method Method, try func() (proof, error)) error {
-	ticket, err := s.raise(ctx, by.PersonID, method)
+	ticket, p, err := s.attempt(ctx, by.PersonID, method, try)
 	if err != nil {
-		return err
-	}
-	p, err := try()
-	if err != nil {
-		return err
+		return s.alarmed(ctx, p, by.PersonID, "", err)
 	}
 	var notice Notice
 	err = s.db.Tx(ctx, func(tx *store.Tx) error {
@@ -80,13 +75,11 @@ func (s *Service) prove(ctx context.Context, by Session, method Method, try func
 				return err
 			}
 		}
-		return s.verified(tx, by)
+		return s.verified(tx, by, p.factorID)
 	})
-	if errors.Is(err, errCloned) {
-		return errors.Join(errRefused, s.blockCloned(ctx, &factor{ID: p.factorID, PersonID: by.PersonID}, ""))
+	if err != nil {
+		return s.alarmed(ctx, p, by.PersonID, "", err)
 	}
-	if err == nil {
-		s.tell(ctx, notice)
-	}
-	return err
+	s.tell(ctx, notice)
+	return nil
 }

@@ -44,7 +44,7 @@ func (s *Service) AskVerify(ctx context.Context, by Session, language string) er
 			return err
 		}
 		expires := tx.Now.Add(pushLife).Truncate(time.Second)
-		doc.Linked = Linked{}.with(nonce, expires)
+		doc.Linked = Linked{}.with(nonce, tx.Now.Add(max(pushLife, s.cfg.ChallengeLife)).Truncate(time.Second))
 		if doc.Display, err = Render(verifyTemplate, language, doc.Linked); err != nil {
 			return err
 		}
@@ -67,18 +67,31 @@ func (s *Service) AskVerify(ctx context.Context, by Session, language string) er
 	return err
 }
 
-// VerifyAsked is the last question of AskVerify for a session: its state, and
-// the number to be typed on the device while it is open. There being none is
-// state "".
-func (s *Service) VerifyAsked(ctx context.Context, by Session) (state State, number string, err error) {
-	var row challengeRow
-	err = s.db.Get(ctx, &row, challengeColumns+`WHERE person_id = ? AND purpose = 'verify' AND session_hash = ? AND push_at > 0 ORDER BY id DESC LIMIT 1`, by.PersonID, by.hash)
-	if errors.Is(err, sql.ErrNoRows) {
-		return "", "", nil
+// Asked is a question of AskVerify.
+type Asked struct {
+	State     State  // "" when there is none
+	Number    string // to be typed on the device while it is open
+	ExpiresAt time.Time
+	More      bool // MoreVerify would give more time
+}
+
+// VerifyAsked is the last question of AskVerify for a session.
+func (s *Service) VerifyAsked(ctx context.Context, by Session) (Asked, error) {
+	row, err := s.lastVerify(ctx, by)
+	if errors.Is(err, errGone) {
+		return Asked{}, nil
 	}
 	if err != nil {
-		return "", "", err
+		return Asked{}, err
 	}
 	c, err := s.readChallenge(&row)
-	return c.State, c.Number, err
+	return Asked{c.State, c.Number, c.ExpiresAt, c.State == Open && c.mayWait()}, err
+}
+
+func (s *Service) lastVerify(ctx context.Context, by Session) (row challengeRow, err error) {
+	err = s.db.Get(ctx, &row, challengeColumns+`WHERE person_id = ? AND purpose = 'verify' AND session_hash = ? AND push_at > 0 ORDER BY id DESC LIMIT 1`, by.PersonID, by.hash)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = errGone
+	}
+	return row, err
 }

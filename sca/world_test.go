@@ -2,11 +2,8 @@ package sca_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
-	"crypto/x509"
 	"encoding/base32"
 	"encoding/base64"
 	"encoding/binary"
@@ -27,6 +24,7 @@ import (
 	"github.com/rialto-hub/rialto/psd2/jose"
 	"github.com/rialto-hub/rialto/psd2/store"
 	"github.com/rialto-hub/rialto/psd2/testkit"
+	"github.com/rialto-hub/rialto/psd2/testkit/passkey"
 	"github.com/rialto-hub/rialto/sca"
 )
 
@@ -200,52 +198,28 @@ func (w *world) answerCode(id, code string) error {
 }
 
 // key is a passkey on a virtual authenticator.
-type key struct {
-	rp   virtualwebauthn.RelyingParty
-	auth virtualwebauthn.Authenticator
-	cred virtualwebauthn.Credential
-}
+type key struct{ passkey.Key }
 
 func newKey() *key {
-	return &key{rp: virtualwebauthn.RelyingParty{Name: "Rialto", ID: "pay.example", Origin: origin},
-		auth: virtualwebauthn.NewAuthenticator(), cred: virtualwebauthn.NewCredentialWithImportedKey(virtualwebauthn.KeyTypeEC2, evenKey())}
-}
-
-// evenKey makes a P-256 key whose coordinates have all their 32 bytes: the
-// virtual authenticator leaves leading zeros out, which COSE does not allow.
-func evenKey() []byte {
-	for {
-		private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
-			panic(err)
-		}
-		point, err := private.PublicKey.Bytes()
-		if err != nil {
-			panic(err)
-		}
-		if point[1] == 0 || point[33] == 0 {
-			continue
-		}
-		der, err := x509.MarshalPKCS8PrivateKey(private)
-		if err != nil {
-			panic(err)
-		}
-		return der
+	k, err := passkey.New(origin)
+	if err != nil {
+		panic(err)
 	}
+	return &key{*k}
 }
 
 func (k *key) attest(t testing.TB, options []byte) []byte {
 	t.Helper()
-	o, err := virtualwebauthn.ParseAttestationOptions(string(options))
+	response, err := k.Attest(options)
 	must(t, err)
-	return []byte(virtualwebauthn.CreateAttestationResponse(k.rp, k.auth, k.cred, *o))
+	return response
 }
 
 func (k *key) assert(t testing.TB, options []byte) []byte {
 	t.Helper()
-	o, err := virtualwebauthn.ParseAssertionOptions(string(options))
+	response, err := k.Assert(options)
 	must(t, err)
-	return []byte(virtualwebauthn.CreateAssertionResponse(k.rp, k.auth, k.cred, *o))
+	return response
 }
 
 // forge makes an assertion in which everything can be chosen; it is signed by
@@ -254,20 +228,20 @@ func (k *key) forge(t testing.TB, options []byte, client map[string]any, flags b
 	t.Helper()
 	o, err := virtualwebauthn.ParseAssertionOptions(string(options))
 	must(t, err)
-	data := map[string]any{"type": "webauthn.get", "challenge": base64.RawURLEncoding.EncodeToString(o.Challenge), "origin": k.rp.Origin}
+	data := map[string]any{"type": "webauthn.get", "challenge": base64.RawURLEncoding.EncodeToString(o.Challenge), "origin": k.RP.Origin}
 	for name, v := range client {
 		data[name] = v
 	}
 	clientData, err := json.Marshal(data)
 	must(t, err)
-	rp := sha256.Sum256([]byte(k.rp.ID))
-	auth := binary.BigEndian.AppendUint32(append(rp[:], flags), k.cred.Counter)
+	rp := sha256.Sum256([]byte(k.RP.ID))
+	auth := binary.BigEndian.AppendUint32(append(rp[:], flags), k.Cred.Counter)
 	clientHash := sha256.Sum256(clientData)
 	digest := sha256.Sum256(append(append([]byte{}, auth...), clientHash[:]...))
-	signature, err := k.cred.Key.Sign(digest[:])
+	signature, err := k.Cred.Key.Sign(digest[:])
 	must(t, err)
 	enc := base64.RawURLEncoding.EncodeToString
-	answer, err := json.Marshal(map[string]any{"type": "public-key", "id": enc(k.cred.ID), "rawId": enc(k.cred.ID),
+	answer, err := json.Marshal(map[string]any{"type": "public-key", "id": enc(k.Cred.ID), "rawId": enc(k.Cred.ID),
 		"response": map[string]any{"clientDataJSON": enc(clientData), "authenticatorData": enc(auth), "signature": enc(signature)}})
 	must(t, err)
 	return answer

@@ -8,16 +8,21 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"sort"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/rialto-hub/rialto/psd2"
 	"github.com/rialto-hub/rialto/psd2/store"
 )
 
 const (
 	sweepEvery   = 15 * time.Second // an endpoint's rows are looked at that often without a sign
 	loadsPerStep = 32
+	reloadAfter  = time.Second // a failed look at an endpoint's rows, and longer each time
+	reloadMost   = time.Minute
+	failsPerStep = 4 // failed looks in a row: it is the database, not one endpoint's rows
 )
 
 // dispatch owns the queues of this process's endpoints and sends from them.
@@ -35,6 +40,7 @@ type dispatch struct {
 	mu       sync.Mutex
 	queues   map[string]*queue
 	order    []*queue // the same, by endpoint id: what is due at once always goes in one order
+	turn     string   // the endpoint that came last when not all that was due could be loaded at once
 	revision int64    // of the endpoints the queues were made from
 	synced   bool
 	stale    bool // endpoints may have changed
@@ -106,6 +112,16 @@ func (d *dispatch) nudge(endpointID string) {
 	signal(d.wake)
 }
 
+// reread makes every queue look at the database before it takes anything more.
+func (d *dispatch) reread() {
+	d.mu.Lock()
+	for _, q := range d.queues {
+		q.behind = true
+	}
+	d.mu.Unlock()
+	signal(d.wake)
+}
+
 // pump sends from a queue while it has something to send and slots; d.mu is held.
 func (d *dispatch) pump(q *queue, now time.Time) {
 	for !d.stopped && d.shards.owns(q.endpoint.shard, now) {
@@ -129,6 +145,9 @@ func (d *dispatch) deliver(q *queue, j *job, e *endpoint) {
 		q.sent(j, j.outcome.delivered(), d.s.config.Slots)
 		if j.outcome.overloaded {
 			q.calm(j.outcome.after, now)
+		}
+		if q.endpoint.URL != e.URL { // what the old address says is not the new one's word
+			j.outcome.disable = ""
 		}
 		q.halted = q.halted || j.outcome.disable != ""
 		done := j
@@ -181,10 +200,19 @@ func (d *dispatch) Step(ctx context.Context, now time.Time) (time.Time, error) {
 		return now.Add(time.Second), fmt.Errorf("webhooks: dispatch: %w", err)
 	}
 	due, next := d.due(now)
+	failures := 0
 	for _, q := range due {
-		if err := d.load(ctx, q, now); err != nil {
-			return now.Add(time.Second), fmt.Errorf("webhooks: dispatch: %w", err)
+		if err = d.load(ctx, q, now); err == nil {
+			failures = 0
+			continue
 		}
+		if failures++; failures == failsPerStep || ctx.Err() != nil {
+			return now.Add(reloadAfter), fmt.Errorf("webhooks: dispatch: %w", err)
+		}
+		d.s.deps.Log.Error("webhooks: an endpoint's deliveries cannot be read; the others go on", "endpoint", q.endpoint.ID, "cause", err.Error())
+	}
+	if len(due) == loadsPerStep { // the rest comes first
+		d.turn = due[loadsPerStep-1].endpoint.ID
 	}
 	if len(due) > 0 { // there may be more, and loading has changed when
 		_, next = d.due(now)
@@ -242,10 +270,16 @@ func (d *dispatch) follow(ctx context.Context, now time.Time, leased bool) error
 
 func (d *dispatch) update(q *queue, e *endpoint) {
 	if q.endpoint != e {
-		if e.State == EndpointActive && q.endpoint.State != EndpointActive {
+		again, moved := e.State == EndpointActive && q.endpoint.State != EndpointActive, e.URL != q.endpoint.URL
+		if again || moved {
 			q.behind, q.healthKnown = true, false
 		}
-		q.halted = false
+		if moved { // its failures were the old one's
+			q.failingSince, q.alerted = time.Time{}, 0
+		}
+		if again || moved || q.gone {
+			q.halted, q.gone = false, false
+		}
 		q.endpoint = e
 	}
 	if e.State != EndpointActive {
@@ -264,7 +298,9 @@ func (d *dispatch) due(now time.Time) (list []*queue, next time.Time) {
 			next = t
 		}
 	}
-	for _, q := range d.order {
+	first := sort.Search(len(d.order), func(i int) bool { return d.order[i].endpoint.ID > d.turn })
+	for i := range d.order {
+		q := d.order[(first+i)%len(d.order)]
 		d.pump(q, now)
 		if q.held(now) {
 			sooner(q.freeAt())
@@ -272,6 +308,8 @@ func (d *dispatch) due(now time.Time) (list []*queue, next time.Time) {
 		switch {
 		case q.endpoint.State != EndpointActive || q.halted || q.loading || !d.shards.owns(q.endpoint.shard, now):
 		case len(q.jobs) > maxQueued-loadBatch || q.bytes >= d.s.config.Bytes: // wakes us when it has drained
+		case now.Before(q.retryAt):
+			sooner(q.retryAt)
 		case !q.behind && now.Before(q.loadAt):
 			sooner(q.loadAt)
 		case len(list) == loadsPerStep:
@@ -282,13 +320,6 @@ func (d *dispatch) due(now time.Time) (list []*queue, next time.Time) {
 		}
 	}
 	return list, next
-}
-
-// dueRow is a delivery with the time until which an earlier one of its payment
-// holds it back.
-type dueRow struct {
-	deliveryRow
-	Behind sql.NullInt64 `db:"behind"`
 }
 
 // load reads an endpoint's due deliveries.
@@ -307,9 +338,11 @@ func (d *dispatch) load(ctx context.Context, q *queue, now time.Time) (err error
 	q.loading = false
 	if err != nil {
 		q.behind, q.failing, q.offered = true, true, nil
-		q.loadAt = now.Add(time.Second)
+		q.retryAt = now.Add(min(reloadAfter<<min(q.failures, 6), reloadMost))
+		q.failures++
 		return err
 	}
+	q.failures, q.retryAt = 0, time.Time{}
 	q.loaded(found.jobs)
 	q.failing = q.failing || found.failing
 	if found.more || q.failing {
@@ -329,7 +362,7 @@ func (d *dispatch) load(ctx context.Context, q *queue, now time.Time) (err error
 type found struct {
 	jobs    []*job
 	more    bool      // there were more than a batch
-	failing bool      // there are failed ones
+	failing bool      // there are some out of turn
 	next    time.Time // when the next one is due
 
 	failingSince time.Time // of the endpoint
@@ -338,30 +371,33 @@ type found struct {
 
 func (d *dispatch) read(ctx context.Context, endpointID string, known map[string]bool, now time.Time) (f found, err error) {
 	db, us := d.s.deps.Store, now.UnixMicro()
-	var rows []dueRow
 	limit := loadBatch + len(known)
-	err = db.Select(ctx, &rows, `SELECT `+deliveryColumns+`, (
-			SELECT MAX(e.next_at) FROM webhook_deliveries e WHERE e.endpoint_id = d.endpoint_id AND e.object_id = d.object_id
-				AND e.sequence < d.sequence AND e.state = 'pending' AND e.attempts > 0 AND e.next_at > ?) AS behind
-		FROM webhook_deliveries d WHERE d.endpoint_id = ? AND d.state = 'pending' AND d.next_at <= ?
-		ORDER BY d.next_at, d.position LIMIT ?`, us, endpointID, us, limit)
+	var rows []dueRow
+	err = db.Select(ctx, &rows, dueQuery+` ORDER BY d.next_at, d.position LIMIT ?`, us, us, endpointID, us, limit)
 	if err != nil {
 		return f, fmt.Errorf("read due deliveries: %w", err)
 	}
 	f.more, f.next = len(rows) == limit, now.Add(sweepEvery)
+	if f.more {
+		if rows, err = d.withEarlier(ctx, endpointID, rows, us); err != nil {
+			return f, err
+		}
+	}
 	var held []dueRow
 	for _, r := range rows {
-		switch {
+		switch until := r.heldUntil(); {
 		case known[r.EventID]:
-		case r.Behind.Valid && us < r.CreatedAt+maxWait.Microseconds():
-			r.NextAt = min(r.Behind.Int64, r.CreatedAt+maxWait.Microseconds())
+		case us < until:
+			r.NextAt = until
 			held = append(held, r)
 		default:
 			f.jobs = append(f.jobs, &job{row: r.deliveryRow})
 		}
 	}
 	// Rows come by when they are due; overdue ones of a payment go in its order.
-	slices.SortFunc(f.jobs, func(a, b *job) int { return cmp.Compare(a.row.Position, b.row.Position) })
+	slices.SortFunc(f.jobs, func(a, b *job) int {
+		return cmp.Or(cmp.Compare(a.row.Position, b.row.Position), cmp.Compare(a.row.Sequence, b.row.Sequence))
+	})
 	if err := d.hold(ctx, held); err != nil {
 		return f, err
 	}
@@ -372,7 +408,7 @@ func (d *dispatch) read(ctx context.Context, endpointID string, known map[string
 		Alerted sql.NullInt64 `db:"alerted"`
 	}
 	err = db.Get(ctx, &when, `SELECT (SELECT MIN(next_at) FROM webhook_deliveries WHERE endpoint_id = ? AND state = 'pending' AND next_at > ?) AS next,
-		(SELECT COUNT(*) FROM (SELECT 1 FROM webhook_deliveries WHERE endpoint_id = ? AND state = 'pending' AND attempts > 0 LIMIT 1) AS f) AS failing,
+		(SELECT COUNT(*) FROM (SELECT 1 FROM webhook_deliveries e WHERE e.endpoint_id = ? AND e.state = 'pending' AND `+outOfTurn+` LIMIT 1) AS f) AS failing,
 		(SELECT failing_since FROM webhook_endpoints WHERE id = ?) AS since,
 		(SELECT alerted FROM webhook_endpoints WHERE id = ?) AS alerted`, endpointID, us, endpointID, endpointID, endpointID)
 	if err != nil {
@@ -423,12 +459,11 @@ func (d *dispatch) fill(ctx context.Context, f *found) error {
 	whole, size := f.jobs[:0], 0
 	for _, j := range f.jobs {
 		e, exists := events[j.row.EventID]
-		if !exists {
-			if e, exists, err = d.s.ownEvent(ctx, j.row); err != nil {
-				return err
-			}
-		}
-		if !exists { // cannot be while the journal is whole
+		switch {
+		case exists:
+		case j.row.Type == psd2.EventWebhookTest:
+			e = testEvent(j.row)
+		default: // cannot be while the journal is whole
 			d.s.deps.Log.Error("webhooks: a delivery's event is not in the journal", "event", j.row.EventID)
 			continue
 		}

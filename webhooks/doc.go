@@ -11,17 +11,21 @@
 //	   └──next_at────────┘
 //
 // The fan-out goes by journal position and moves its cursor in the transaction
-// that writes the rows: word from NATS only wakes it, so a NATS that lost
-// everything loses no webhook. Endpoints are shared out among processes by
+// that writes the rows: the store's own word of a commit wakes it at once, and
+// word from NATS otherwise, so a NATS that lost everything loses no webhook and a
+// slow one delays none. Endpoints are shared out among processes by
 // leased shards; of one endpoint exactly one process delivers. Each endpoint has
 // its own queue and slots: one that is slow, dead or talkative delays nobody
-// else. Within a payment a later event waits behind a failing earlier one, at
-// most five minutes, then goes ahead with its sequence.
+// else, and a merchant's flood at many endpoints delays no other merchant
+// (backlog.go). Within a payment a later event waits behind a failing earlier one, at
+// most five minutes, then goes ahead with its sequence; that holds in memory
+// (queue.go) and for a backlog of any size (order.go).
 //
 // An endpoint that answers 429, 502, 503 or 504 is left alone for longer each
-// time. One that gets nothing but failures uses up a budget of 120 hours: its
-// merchant's other endpoints and people (Notifier) are told at 50, 70 and 90
-// percent, then it is disabled. What it missed is replayed from the journal
+// time. One that gets nothing but failures uses up a budget of 120 hours and is
+// then disabled. At 50, 70, 90 and 100 percent of it, and when somebody changes
+// an endpoint's address or keys, an event is written to the journal, which tells
+// the merchant's other endpoints, and people are told (notice.go, Notifier). What it missed is replayed from the journal
 // (ReplayIn), however old; what became of events is kept for 90 days
 // (retention.go). gaps.go compares the journal with the deliveries and makes
 // what is missing.

@@ -32,7 +32,11 @@ const (
 	ReasonAsked    = "asked"    // it answered webhook-delivery: disable
 	ReasonFailing  = "failing"  // nothing but failures for 120 hours
 	ReasonMerchant = "merchant" // by its merchant or an operator
-	maxKeys        = 10         // of one endpoint, in overlap
+
+	// ReasonUnreadable is why one is paused whose row is damaged.
+	ReasonUnreadable = "unreadable"
+
+	maxKeys        = 10 // of one endpoint, in overlap
 	revisionCursor = "webhooks.endpoints"
 )
 
@@ -124,9 +128,10 @@ type expiring[K any] struct {
 
 func (e expiring[K]) signs(now time.Time) bool { return e.end == nil || now.Before(*e.end) }
 
-// wants reports whether the endpoint is to be told of a type.
-func (e *endpoint) wants(eventType string) bool {
-	return e.State != EndpointDisabled && matches(e.Events, eventType)
+// hears reports whether the endpoint is to be told of an event: it has asked for
+// the type, and is not itself what the event is about.
+func (e *endpoint) hears(eventType, objectID string) bool {
+	return merchantEvents[eventType] && e.State != EndpointDisabled && matches(e.Events, eventType) && objectID != e.ID
 }
 
 // merchantEvents are the types that anybody can be told of.
@@ -182,11 +187,7 @@ func (s *Service) Endpoints(ctx context.Context, merchantID string) ([]Endpoint,
 	}
 	out := make([]Endpoint, 0, len(rows))
 	for _, row := range rows {
-		e, err := s.decode(row)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, *e)
+		out = append(out, *s.readable(row))
 	}
 	return out, nil
 }
@@ -201,7 +202,16 @@ func (s *Service) Endpoint(ctx context.Context, merchantID, id string) (*Endpoin
 	if err != nil {
 		return nil, fmt.Errorf("read webhook endpoint: %w", err)
 	}
-	return s.decode(row)
+	return s.whole(row)
+}
+
+// whole is decode for one endpoint's merchant, who gets it whole or not at all.
+func (s *Service) whole(row endpointRow) (*Endpoint, error) {
+	e, err := s.decode(row)
+	if err != nil {
+		return nil, err
+	}
+	return e, nil
 }
 
 // Delete removes an endpoint with its keys. Its deliveries stay as a record;

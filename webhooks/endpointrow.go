@@ -66,6 +66,9 @@ func (s *Service) write(tx *store.Tx, e, old *Endpoint) error {
 	if err != nil {
 		return err
 	}
+	if err := s.changed(tx, e, old); err != nil {
+		return err
+	}
 	return revise(tx)
 }
 
@@ -81,6 +84,19 @@ func revise(tx *store.Tx) error {
 	return tx.SetCursor(revisionCursor, max(old+1, tx.Now.UnixMicro()))
 }
 
+// readable is decode for what serves all merchants: an endpoint whose row is
+// damaged stops nobody else. It is paused, so that its events wait until the row
+// is mended or its merchant makes another.
+func (s *Service) readable(row endpointRow) *Endpoint {
+	e, err := s.decode(row)
+	if err != nil {
+		s.deps.Log.Error("webhooks: an endpoint cannot be read; its events wait", "endpoint", row.ID, "cause", err.Error())
+		e.State, e.Reason = EndpointPaused, ReasonUnreadable
+	}
+	return e
+}
+
+// decode gives what can be read of an endpoint, even with an error.
 func (s *Service) decode(row endpointRow) (*Endpoint, error) {
 	e := &Endpoint{
 		ID: row.ID, MerchantID: row.MerchantID, Description: row.Description, State: EndpointState(row.State), Reason: row.Reason,
@@ -93,11 +109,11 @@ func (s *Service) decode(row endpointRow) (*Endpoint, error) {
 	}
 	plain, err := s.deps.Store.UnsealShared("webhook_endpoints", row.ID, "sealed", row.Sealed)
 	if err != nil {
-		return nil, err
+		return e, err
 	}
 	var secret sealedEndpoint
 	if err := errors.Join(json.Unmarshal([]byte(row.Events), &e.Events), json.Unmarshal(plain, &secret)); err != nil {
-		return nil, fmt.Errorf("webhook endpoint %s cannot be read", row.ID) // the cause may quote a key
+		return e, fmt.Errorf("webhook endpoint %s cannot be read", row.ID) // the cause may quote a key
 	}
 	e.URL, e.Keys = secret.URL, secret.Keys
 	return e, nil

@@ -8,13 +8,16 @@ import (
 // Quiet reports that everything due has been sent and recorded.
 func (s *Service) Quiet(ctx context.Context, now time.Time) bool {
 	last, err := s.deps.Store.LastPosition(ctx)
-	if err != nil || s.fanout.cursor < last {
+	if err != nil || s.fanout.cursor < last || len(s.fanout.backlog.spans) > 0 {
 		return false
 	}
 	d := s.dispatch
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, q := range d.queues {
+		if len(q.jobs) == 0 && !d.shards.owns(q.endpoint.shard, now) {
+			continue // another process's
+		}
 		if q.held(now) && q.busy == 0 && len(q.jobs) == q.waiting() {
 			continue // until its time
 		}

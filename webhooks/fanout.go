@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/rialto-hub/rialto/psd2"
@@ -30,6 +32,8 @@ type fanout struct {
 	cursor  int64 // dealt with up to here
 	stored  int64 // what the database knows of it
 	dirtyAt time.Time
+	blind   bool // deliveries may have been made that nobody has told this process of
+	backlog backlog
 }
 
 // Step fans one batch out.
@@ -40,17 +44,22 @@ func (f *fanout) Step(ctx context.Context, now time.Time) (time.Time, error) {
 			return now.Add(fanoutIdle), fmt.Errorf("webhooks: fan-out: %w", err)
 		}
 	}
-	events, err := f.s.deps.Store.EventsFrom(ctx, f.cursor, fanoutBatch)
+	events, err := f.s.deps.Store.WantedFrom(ctx, f.cursor, fanoutBatch, func(eventType string) bool { return merchantEvents[eventType] })
 	if err == nil {
 		err = f.batch(ctx, now, events)
 	}
+	more := len(events) == fanoutBatch
+	if err == nil && !more {
+		more, err = f.catchUp(ctx, now)
+	}
 	if err != nil {
 		f.until, f.stored = time.Time{}, -1 // begin afresh from what is stored
+		f.s.dispatch.reread()               // it may have been committed all the same
 		return now.Add(fanoutIdle), fmt.Errorf("webhooks: fan-out: %w", err)
 	}
 	f.follower.Ack(f.cursor)
 	switch {
-	case len(events) == fanoutBatch && f.led:
+	case more && f.led:
 		return now, nil
 	case f.cursor > f.stored:
 		return f.dirtyAt.Add(fanoutLazy), nil
@@ -62,11 +71,13 @@ func (f *fanout) Step(ctx context.Context, now time.Time) (time.Time, error) {
 func (f *fanout) look(ctx context.Context) error {
 	var stored int64
 	err := f.s.deps.Store.Tx(ctx, func(tx *store.Tx) (err error) {
-		stored, err = tx.Cursor(fanoutName)
-		return err
+		if stored, err = tx.Cursor(fanoutName); err != nil {
+			return err
+		}
+		return f.backlog.load(tx)
 	})
 	if err == nil && stored != f.stored {
-		f.stored, f.cursor = stored, stored
+		f.stored, f.cursor, f.blind = stored, stored, true
 	}
 	return err
 }
@@ -91,15 +102,20 @@ func (f *fanout) batch(ctx context.Context, now time.Time, events []psd2.Event) 
 	if cursor == f.stored {
 		return nil
 	}
+	if lazy := f.cursor == f.stored || now.Sub(f.dirtyAt) < fanoutLazy; lazy && !slices.ContainsFunc(events, func(e psd2.Event) bool { return merchantEvents[e.Type] }) {
+		f.moved(cursor, now)
+		return nil
+	}
 	var jobs []*job
+	var off map[string]span
 	var complete, wrote, asked, held bool
 	err := f.s.deps.Store.Tx(ctx, func(tx *store.Tx) (err error) {
 		complete, wrote, asked, held = true, false, false, true
 		if err = f.s.refresh(tx); err != nil {
 			return err
 		}
-		jobs = f.match(events, tx.Now)
-		if len(jobs) == 0 && (f.cursor == f.stored || now.Sub(f.dirtyAt) < fanoutLazy) {
+		jobs, off = f.match(events, tx.Now)
+		if len(jobs)+len(off) == 0 && (f.cursor == f.stored || now.Sub(f.dirtyAt) < fanoutLazy) {
 			return nil
 		}
 		// The lease locks its row until the commit, and whoever led meanwhile
@@ -113,6 +129,9 @@ func (f *fanout) batch(ctx context.Context, now time.Time, events []psd2.Event) 
 			err = psd2.Fail(psd2.CodeConflict, "lease_lost", "another process fans webhooks out")
 		}
 		if err != nil {
+			return err
+		}
+		if err := f.backlog.put(tx, off); err != nil {
 			return err
 		}
 		n, err := insertDeliveries(tx, jobs)
@@ -129,30 +148,45 @@ func (f *fanout) batch(ctx context.Context, now time.Time, events []psd2.Event) 
 		f.until = time.Time{}
 		return nil
 	case wrote:
+		maps.Copy(f.backlog.spans, off)
 		f.stored, f.until = cursor, now.Add(fanoutTTL)
-	case f.cursor == f.stored:
-		f.dirtyAt = now
 	}
-	f.cursor = cursor
+	f.moved(cursor, now)
+	if wrote && f.blind { // what comes now must not overtake what was made meanwhile
+		f.s.dispatch.reread()
+		f.blind = false
+	}
 	f.s.dispatch.offer(jobs, complete)
 	return nil
 }
 
-// match finds who wants to be told of what.
-func (f *fanout) match(events []psd2.Event, now time.Time) []*job {
-	var jobs []*job
+// moved moves the cursor in memory.
+func (f *fanout) moved(cursor int64, now time.Time) {
+	if f.cursor == f.stored {
+		f.dirtyAt = now
+	}
+	f.cursor = cursor
+}
+
+// match finds who wants to be told of what, and what is put off.
+func (f *fanout) match(events []psd2.Event, now time.Time) (jobs []*job, off map[string]span) {
+	rows, off := map[string]int{}, map[string]span{}
 	for _, e := range events {
 		if !merchantEvents[e.Type] {
 			continue
 		}
 		var content []byte
 		for _, endpoint := range f.s.registry.of(e.MerchantID) {
-			if !endpoint.wants(e.Type) {
+			if !endpoint.hears(e.Type, e.ObjectID) {
 				continue
 			}
 			if content == nil {
+				if f.putOff(e, rows[e.MerchantID], off) {
+					break
+				}
 				content = body(e)
 			}
+			rows[e.MerchantID]++
 			at := now.UnixMicro()
 			jobs = append(jobs, &job{body: content, happened: e.CreatedAt, row: deliveryRow{
 				EndpointID: endpoint.ID, EventID: e.ID, ObjectID: e.ObjectID, Sequence: e.Sequence, Position: e.Position, Type: e.Type,
@@ -160,5 +194,23 @@ func (f *fanout) match(events []psd2.Event, now time.Time) []*job {
 			}})
 		}
 	}
-	return jobs
+	return jobs, off
+}
+
+// putOff notes an event whose deliveries are not made now: those of earlier ones
+// of its merchant are not made either, or are his share of the batch.
+func (f *fanout) putOff(e psd2.Event, rows int, off map[string]span) bool {
+	rest, behind := off[e.MerchantID]
+	if !behind {
+		rest, behind = f.backlog.spans[e.MerchantID]
+	}
+	if !behind && rows < shareRows {
+		return false
+	}
+	if !behind {
+		rest.cursor = e.Position - 1
+	}
+	rest.until = e.Position
+	off[e.MerchantID] = rest
+	return true
 }

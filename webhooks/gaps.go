@@ -2,6 +2,8 @@ package webhooks
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -12,6 +14,7 @@ import (
 const (
 	gapsName  = "webhooks.gaps"       // of lease and cursor
 	gapsFloor = "webhooks.gaps.floor" // positions up to here are older than what is kept
+	gapsDue   = "webhooks.gaps.due"   // when everything is compared once more, in microseconds; 0: not yet said
 	gapsTTL   = time.Minute
 	gapsBatch = 500
 	gapsIdle  = 15 * time.Second
@@ -27,9 +30,8 @@ const (
 // ours would be found here. Every event that was fanned out is compared soon
 // after, and all that are kept once a day.
 type gaps struct {
-	s     *Service
-	next  time.Time
-	again time.Time // when all is compared once more
+	s    *Service
+	next time.Time
 }
 
 // Step compares one batch.
@@ -52,27 +54,38 @@ func (g *gaps) Step(ctx context.Context, now time.Time) (time.Time, error) {
 }
 
 // extent is how far the comparison has got, and how far it can go.
-type extent struct{ cursor, floor, fanned int64 }
+type extent struct {
+	cursor, floor, fanned int64
+	due                   int64 // when it begins anew
+}
 
 func (g *gaps) batch(ctx context.Context, now time.Time) (more bool, err error) {
 	db := g.s.deps.Store
 	var at extent
 	err = db.Tx(ctx, func(tx *store.Tx) (err error) {
-		for name, to := range map[string]*int64{gapsName: &at.cursor, gapsFloor: &at.floor, fanoutName: &at.fanned} {
+		for name, to := range map[string]*int64{gapsName: &at.cursor, gapsFloor: &at.floor, gapsDue: &at.due, fanoutName: &at.fanned} {
 			if *to, err = tx.Cursor(name); err != nil {
 				return err
 			}
+		}
+		var off sql.NullInt64 // what was put off is no gap yet
+		if err = tx.Get(&off, `SELECT MIN(cursor) FROM webhook_backlog`); err != nil {
+			return err
+		}
+		if off.Valid {
+			at.fanned = min(at.fanned, off.Int64)
 		}
 		return g.s.refresh(tx)
 	})
 	if err != nil {
 		return false, err
 	}
-	from := at.cursor
-	if g.again.IsZero() {
-		g.again = now.Add(gapsAgain)
-	} else if !now.Before(g.again) {
-		g.again, from = now.Add(gapsAgain), at.floor
+	from, due := at.cursor, at.due
+	if now.UnixMicro() >= due { // in the database: a process that lives for less than a day does it too
+		if due > 0 {
+			from = at.floor
+		}
+		due = now.Add(gapsAgain).UnixMicro()
 	}
 	if from >= at.fanned {
 		return false, nil
@@ -95,7 +108,7 @@ func (g *gaps) batch(ctx context.Context, now time.Time) (more bool, err error) 
 	if err != nil {
 		return false, err
 	}
-	return len(places) == gapsBatch, g.repair(ctx, at.cursor, until, floor, missing)
+	return len(places) == gapsBatch, g.repair(ctx, at.cursor, extent{cursor: until, floor: floor, due: due}, missing)
 }
 
 // expected are the deliveries that must exist: the endpoint wants the event,
@@ -107,7 +120,7 @@ func (g *gaps) expected(places []store.Place, kept, now time.Time) (jobs []*job)
 			continue
 		}
 		for _, e := range g.s.registry.of(p.MerchantID) {
-			if e.wants(p.Type) && merchantEvents[p.Type] && p.CreatedAt().After(e.wantsSince) {
+			if e.hears(p.Type, p.ObjectID) && p.CreatedAt().After(e.wantsSince) {
 				jobs = append(jobs, &job{row: newRow(e.ID, p, now)})
 			}
 		}
@@ -152,7 +165,7 @@ func (g *gaps) missing(ctx context.Context, jobs []*job) (out []*job, err error)
 
 // repair writes what is missing and how far the comparison has got; whoever
 // has moved the cursor meanwhile has done the same.
-func (g *gaps) repair(ctx context.Context, was, until, floor int64, missing []*job) error {
+func (g *gaps) repair(ctx context.Context, was int64, got extent, missing []*job) error {
 	var repaired int64
 	err := g.s.deps.Store.Tx(ctx, func(tx *store.Tx) error {
 		_, held, err := tx.Lease(gapsName, g.s.deps.Holder, gapsTTL)
@@ -166,10 +179,7 @@ func (g *gaps) repair(ctx context.Context, was, until, floor int64, missing []*j
 		if repaired, err = insertDeliveries(tx, missing); err != nil {
 			return err
 		}
-		if err := tx.SetCursor(gapsFloor, floor); err != nil {
-			return err
-		}
-		return tx.SetCursor(gapsName, until)
+		return errors.Join(tx.SetCursor(gapsFloor, got.floor), tx.SetCursor(gapsDue, got.due), tx.SetCursor(gapsName, got.cursor))
 	})
 	if err != nil || repaired == 0 {
 		return err

@@ -78,38 +78,42 @@ func (h *health) learn(o *outcome) {
 	}
 }
 
-// write stores the change, and what is to be told of it. told are the endpoints
-// that have something new to be delivered.
-func (h *health) write(s *Service, tx *store.Tx) (told []string, err error) {
+// write stores the change, and what is to be told of it.
+func (h *health) write(s *Service, tx *store.Tx) error {
 	var since any
 	if !h.failing.IsZero() {
 		since = h.failing.UnixMicro()
 	}
-	if h.disable != "" || h.alerted > 0 { // before anything is written: the registry outlives a rollback
-		if err := s.refresh(tx); err != nil {
-			return nil, err
-		}
-	}
 	if h.disable != "" {
 		n, err := tx.Exec(`UPDATE webhook_endpoints SET failing_since = ?, alerted = 100, state = 'disabled', reason = ?, updated_at = ?
-			WHERE id = ? AND state NOT IN ('disabled', 'deleted')`, since, h.disable, tx.Now.UnixMicro(), h.id)
+			WHERE id = ? AND state NOT IN ('disabled', 'deleted') AND (? <> '`+ReasonFailing+`' OR failing_since IS NOT NULL)`, // or it has a new URL
+			since, h.disable, tx.Now.UnixMicro(), h.id, h.disable)
 		if err != nil || n == 0 {
-			return nil, err
+			return err
 		}
 		if err := revise(tx); err != nil {
-			return nil, err
+			return err
 		}
-		return s.notice(tx, h, psd2.EventEndpointDisabled)
+		return s.notice(tx, h.notice(psd2.EventEndpointDisabled, tx.Now))
 	}
 	n, err := tx.Exec(`UPDATE webhook_endpoints SET failing_since = ?, alerted = ? WHERE id = ? AND alerted < ?`, since, h.alerted, h.id, h.alerted)
-	if err != nil || n == 1 {
-		if err == nil {
-			told, err = s.notice(tx, h, psd2.EventEndpointFailing)
-		}
-		return told, err
+	if err != nil {
+		return err
+	}
+	if n == 1 {
+		return s.notice(tx, h.notice(psd2.EventEndpointFailing, tx.Now))
 	}
 	_, err = tx.Exec(`UPDATE webhook_endpoints SET failing_since = ?, alerted = ? WHERE id = ?`, since, h.alerted, h.id)
-	return nil, err
+	return err
+}
+
+func (h *health) notice(eventType string, now time.Time) Notice {
+	n := Notice{EndpointID: h.id, Type: eventType, Reason: h.disable, Percent: h.alerted}
+	if !h.failing.IsZero() {
+		at := h.failing.UTC()
+		n.FailingSince, n.Percent = &at, budgetUsed(h.failing, now)
+	}
+	return n
 }
 
 // recorded takes over what was written about endpoints.
@@ -119,7 +123,7 @@ func (d *dispatch) recorded(changed []*health) {
 	for _, h := range changed {
 		h.queue.failingSince, h.queue.alerted = h.failing, h.alerted
 		if h.disable != "" {
-			d.stale, disabled = true, true
+			h.queue.gone, d.stale, disabled = h.queue.halted, true, true
 			d.s.deps.Log.Warn("webhooks: endpoint disabled", "endpoint", h.id, "reason", h.disable)
 		}
 	}

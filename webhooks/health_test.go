@@ -85,6 +85,13 @@ func TestFailureBudgetIsToldOf(t *testing.T) {
 		t.Errorf("told %q\nread %q\nwant %q", told, read, want)
 	}
 	inOrderOnce(t, good.all(), 4)
+	var kept []string
+	for _, n := range w.notices() {
+		kept = append(kept, n.Type)
+	}
+	if !slices.Equal(kept, []string{psd2.EventEndpointFailing, psd2.EventEndpointFailing, psd2.EventEndpointFailing, psd2.EventEndpointDisabled}) {
+		t.Errorf("the journal has %v", kept)
+	}
 }
 
 func TestRecoveryGivesTheBudgetBack(t *testing.T) {

@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"strings"
 	"time"
+
+	"github.com/rialto-hub/rialto/psd2"
 )
 
 // Mail is a Notifier that hands each notice as a letter (RFC 5322) to a
@@ -17,6 +19,9 @@ type Mail struct {
 	Command []string `yaml:"command"`
 	From    string   `yaml:"from"`
 	To      []string `yaml:"to"`
+	// Contacts are the merchants' own people, by merchant (mer_…): they are told
+	// of their endpoints.
+	Contacts map[string][]string `yaml:"contacts"`
 }
 
 // mailTimeout bounds the program.
@@ -30,7 +35,11 @@ func (m *Mail) check() error {
 	if m.From == "" || len(m.To) == 0 {
 		return fmt.Errorf("webhooks: mail: from and to are needed")
 	}
-	for _, address := range append([]string{m.From}, m.To...) {
+	all := append([]string{m.From}, m.To...)
+	for _, contacts := range m.Contacts {
+		all = append(all, contacts...)
+	}
+	for _, address := range all {
 		if strings.ContainsFunc(address, func(r rune) bool { return r <= ' ' || r > '~' || r == ',' }) || !strings.Contains(address, "@") {
 			return fmt.Errorf("webhooks: mail: an address is not like name@example.com")
 		}
@@ -50,16 +59,25 @@ func (m Mail) Notify(ctx context.Context, n Notice) error {
 	return nil
 }
 
-// letter holds ids only; who reads it looks the rest up.
+// letter holds ids only; who reads it looks the rest up. Where the merchant has
+// people of his own it goes to them, and unseen by them to the operator's.
 func (m Mail) letter(n Notice) []byte {
 	subject := fmt.Sprintf("Webhook endpoint %s fails: %d %% of its budget is used", n.EndpointID, n.Percent)
 	advice := "It is disabled when nothing has got there for 120 hours."
-	if n.Reason != "" {
+	switch n.Type {
+	case psd2.EventEndpointDisabled:
 		subject = fmt.Sprintf("Webhook endpoint %s is disabled: %s", n.EndpointID, n.Reason)
 		advice = "Nothing is delivered there any more. Make it active again, then replay what it has missed."
+	case psd2.EventEndpointChanged:
+		subject = fmt.Sprintf("Webhook endpoint %s has changed: %s", n.EndpointID, strings.Join(n.Changed, ", "))
+		advice = "If that was not you, disable the endpoint, exchange the API keys it was changed with, and tell us."
+	}
+	to := "To: " + strings.Join(m.To, ", ")
+	if contacts := m.Contacts[n.MerchantID]; len(contacts) > 0 {
+		to = "To: " + strings.Join(contacts, ", ") + "\r\nBcc: " + strings.Join(m.To, ", ")
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "From: %s\r\nTo: %s\r\nSubject: %s\r\nDate: %s\r\nMessage-ID: <%s@webhooks.rialto.invalid>\r\n", m.From, strings.Join(m.To, ", "), subject, n.CreatedAt.Format(time.RFC1123Z), n.ID)
+	fmt.Fprintf(&b, "From: %s\r\n%s\r\nSubject: %s\r\nDate: %s\r\nMessage-ID: <%s@webhooks.rialto.invalid>\r\n", m.From, to, subject, n.CreatedAt.Format(time.RFC1123Z), n.ID)
 	b.WriteString("MIME-Version: 1.0\r\nContent-Type: text/plain; charset=us-ascii\r\nAuto-Submitted: auto-generated\r\n\r\n")
 	fmt.Fprintf(&b, "Merchant: %s\r\nEndpoint: %s\r\n", n.MerchantID, n.EndpointID)
 	if n.FailingSince != nil {

@@ -147,7 +147,7 @@ func (s *Service) lock(tx *store.Tx, merchantID, id string) (*Endpoint, error) {
 	if err := tx.Get(&row, `SELECT `+endpointColumns+` FROM webhook_endpoints WHERE id = ?`, id); err != nil {
 		return nil, err
 	}
-	return s.decode(row)
+	return s.whole(row)
 }
 
 // DeleteIn removes an endpoint with its keys. Its deliveries stay as a record;

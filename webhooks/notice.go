@@ -4,24 +4,27 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"reflect"
+	"strings"
 	"time"
 
 	"github.com/rialto-hub/rialto/psd2"
 	"github.com/rialto-hub/rialto/psd2/store"
 )
 
-// Notice is something that happened to an endpoint itself: it is failing, or
-// was disabled. The merchant's other endpoints are told of it as of any event;
-// people are told by the Notifier.
+// Notice is something that happened to an endpoint itself: it is failing, was
+// disabled, or was changed in what decides who receives its deliveries. It is an
+// event of the journal, so the merchant's other endpoints are told of it and
+// /v1/events has it; people are told by the Notifier.
 type Notice struct {
 	ID           string // evt_…, the event's
 	MerchantID   string
 	EndpointID   string
-	Type         string // webhook_endpoint.failing or webhook_endpoint.disabled
-	Reason       string // why it was disabled
-	Percent      int    // of the failure budget that is used
+	Type         string   // webhook_endpoint.failing, .disabled or .changed
+	Reason       string   // why it was disabled
+	Changed      []string // what was changed: url, keys
+	Percent      int      // of the failure budget that is used
 	FailingSince *time.Time
 	CreatedAt    time.Time
 }
@@ -60,6 +63,9 @@ func (r *noticeRow) notice() Notice {
 		ID: r.ID, MerchantID: r.MerchantID, EndpointID: r.EndpointID, Type: r.Type, Reason: r.Reason, Percent: r.Percent,
 		CreatedAt: time.UnixMicro(r.CreatedAt).UTC(),
 	}
+	if r.Type == psd2.EventEndpointChanged {
+		n.Reason, n.Changed = "", strings.Split(r.Reason, ",")
+	}
 	if r.FailingSince.Valid {
 		t := time.UnixMicro(r.FailingSince.Int64).UTC()
 		n.FailingSince = &t
@@ -67,75 +73,75 @@ func (r *noticeRow) notice() Notice {
 	return n
 }
 
-// notice stores what happened to an endpoint, with its deliveries to the
-// others of the merchant, whose ids it returns. The registry is fresh.
-func (s *Service) notice(tx *store.Tx, h *health, eventType string) (told []string, err error) {
-	var merchant string
-	if err := tx.Get(&merchant, `SELECT merchant_id FROM webhook_endpoints WHERE id = ?`, h.id); err != nil {
-		return nil, err
-	}
-	row := noticeRow{
-		ID: psd2.NewID(psd2.PrefixEvent, tx.Now, s.deps.Random), MerchantID: merchant, EndpointID: h.id, Type: eventType,
-		Reason: h.disable, Percent: h.alerted, CreatedAt: tx.Now.UnixMicro(),
-		FailingSince: sql.NullInt64{Int64: h.failing.UnixMicro(), Valid: !h.failing.IsZero()},
-	}
-	if !h.failing.IsZero() {
-		row.Percent = budgetUsed(h.failing, tx.Now)
-	}
-	err = tx.Get(&row.Sequence, `SELECT COALESCE(MAX(sequence), 0) + 1 FROM webhook_notices WHERE endpoint_id = ?`, h.id)
-	if err != nil {
-		return nil, err
-	}
-	_, err = tx.Exec(`INSERT INTO webhook_notices (`+noticeColumns+`) VALUES (?,?,?,?,?,?,?,?,?)`,
-		row.ID, row.MerchantID, row.EndpointID, row.Sequence, row.Type, row.Reason, row.Percent, row.FailingSince, row.CreatedAt)
-	if err != nil {
-		return nil, err
-	}
-	var jobs []*job
-	for _, e := range s.registry.of(merchant) {
-		if e.ID == h.id || !e.wants(eventType) {
-			continue
-		}
-		jobs = append(jobs, &job{row: deliveryRow{
-			EndpointID: e.ID, EventID: row.ID, ObjectID: h.id, Sequence: row.Sequence, Type: eventType,
-			State: string(DeliveryPending), NextAt: row.CreatedAt, CreatedAt: row.CreatedAt, UpdatedAt: row.CreatedAt, Log: "[]",
-		}})
-		told = append(told, e.ID)
-	}
-	_, err = insertDeliveries(tx, jobs)
-	return told, err
-}
-
-// ownEvent is the event of a delivery that has none in the journal: a test, or
-// a notice. It is the same at each try.
-func (s *Service) ownEvent(ctx context.Context, r deliveryRow) (e psd2.Event, exists bool, err error) {
-	if r.Type == psd2.EventWebhookTest {
-		return testEvent(r), true, nil
-	}
-	var row noticeRow
-	err = s.deps.Store.Get(ctx, &row, `SELECT `+noticeColumns+` FROM webhook_notices WHERE id = ?`, r.EventID)
-	if errors.Is(err, sql.ErrNoRows) {
-		return e, false, nil
-	}
-	if err != nil {
-		return e, false, fmt.Errorf("read notice: %w", err)
-	}
-	n := row.notice()
+// data is what the event says. It names no address: those hold tokens.
+func (n *Notice) data() ([]byte, error) {
 	var about struct {
 		Endpoint struct {
 			ID           string          `json:"id"`
 			BudgetUsed   int             `json:"failure_budget_used"`
 			FailingSince *psd2.Timestamp `json:"failing_since"`
 			Reason       string          `json:"disabled_reason,omitempty"`
+			Changed      []string        `json:"changed,omitempty"`
 		} `json:"webhook_endpoint"`
 	}
-	about.Endpoint.ID, about.Endpoint.BudgetUsed, about.Endpoint.Reason = n.EndpointID, n.Percent, n.Reason
+	about.Endpoint.ID, about.Endpoint.BudgetUsed, about.Endpoint.Reason, about.Endpoint.Changed = n.EndpointID, n.Percent, n.Reason, n.Changed
 	if n.FailingSince != nil {
 		at := psd2.Timestamp(*n.FailingSince)
 		about.Endpoint.FailingSince = &at
 	}
-	data, err := json.Marshal(about)
-	return psd2.Event{ID: n.ID, Type: n.Type, CreatedAt: n.CreatedAt, Sequence: row.Sequence, Data: data}, true, err
+	return json.Marshal(about)
+}
+
+// notice writes what happened to an endpoint into the journal, and down for
+// people. The caller has written the endpoint's row before, so that notices of
+// one endpoint wait for each other.
+func (s *Service) notice(tx *store.Tx, n Notice) error {
+	if err := tx.Get(&n.MerchantID, `SELECT merchant_id FROM webhook_endpoints WHERE id = ?`, n.EndpointID); err != nil {
+		return err
+	}
+	data, err := n.data()
+	if err != nil {
+		return err
+	}
+	if n.ID, err = tx.Announce(n.MerchantID, n.EndpointID, n.Type, data); err != nil {
+		return err
+	}
+	row := noticeRow{
+		ID: n.ID, MerchantID: n.MerchantID, EndpointID: n.EndpointID, Type: n.Type, Reason: n.Reason, Percent: n.Percent, CreatedAt: tx.Now.UnixMicro(),
+	}
+	if n.Type == psd2.EventEndpointChanged {
+		row.Reason = strings.Join(n.Changed, ",")
+	}
+	if n.FailingSince != nil {
+		row.FailingSince = sql.NullInt64{Int64: n.FailingSince.UnixMicro(), Valid: true}
+	}
+	err = tx.Get(&row.Sequence, `SELECT COALESCE(MAX(sequence), 0) + 1 FROM webhook_notices WHERE endpoint_id = ?`, n.EndpointID)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(`INSERT INTO webhook_notices (`+noticeColumns+`) VALUES (?,?,?,?,?,?,?,?,?)`,
+		row.ID, row.MerchantID, row.EndpointID, row.Sequence, row.Type, row.Reason, row.Percent, row.FailingSince, row.CreatedAt)
+	return err
+}
+
+// changed tells of a change that could lead an endpoint's deliveries, or the
+// power to forge them, to somebody else: whoever did not make it must hear of it
+// by another way (security: endpoint takeover).
+func (s *Service) changed(tx *store.Tx, e, old *Endpoint) error {
+	if old == nil || old.URL == "" { // it is new, or was deleted
+		return nil
+	}
+	n := Notice{EndpointID: e.ID, Type: psd2.EventEndpointChanged, FailingSince: e.FailingSince, Percent: e.BudgetUsed(tx.Now)}
+	if e.URL != old.URL {
+		n.Changed = append(n.Changed, "url")
+	}
+	if !reflect.DeepEqual(e.Keys, old.Keys) {
+		n.Changed = append(n.Changed, "keys")
+	}
+	if len(n.Changed) == 0 {
+		return nil
+	}
+	return s.notice(tx, n)
 }
 
 // notices tells people what they have not been told.

@@ -1,6 +1,7 @@
 package webhooks
 
 import (
+	"slices"
 	"sort"
 	"time"
 )
@@ -23,6 +24,7 @@ type job struct {
 // lane is the deliveries of one payment to one endpoint that are in memory.
 // Its first one is on its way (or ready to go); the others wait for it.
 type lane struct {
+	first   *job   // while it is ready; nil once it is on its way
 	waiting []*job // by sequence
 	blocked bool   // the first one failed and that is not yet recorded
 }
@@ -41,11 +43,14 @@ type queue struct {
 	quiet    time.Duration   // how long it was left alone when it last said it cannot keep up
 	paced    time.Time       // when the next request is due at an even pace
 	halted   bool            // it said it is gone; that is being recorded
+	gone     bool            // and has been
 
 	// What the database holds beyond memory.
 	loadAt   time.Time // when to look; never later than a sweep away
+	retryAt  time.Time // not before then: the last look failed
+	failures int       // looks that failed in a row
 	behind   bool      // it holds due ones that are not in memory
-	failing  bool      // some have failed: who waits for whom is the database's to say
+	failing  bool      // some are out of turn: who waits for whom is the database's to say
 	loading  bool
 	offered  []*job              // while loading
 	recorded map[string]struct{} // while loading: events, and payments with a failure, that it may show as they were
@@ -91,9 +96,13 @@ func (q *queue) add(j *job) {
 	q.remember(j)
 	l := q.lanes[j.row.ObjectID]
 	if l == nil {
-		q.lanes[j.row.ObjectID] = &lane{}
+		q.lanes[j.row.ObjectID] = &lane{first: j}
 		q.ready = append(q.ready, j)
 		return
+	}
+	if l.first != nil && j.row.Sequence < l.first.row.Sequence { // an earlier one is found later: it takes the place
+		q.ready[slices.Index(q.ready, l.first)] = j
+		j, l.first = l.first, j
 	}
 	at := sort.Search(len(l.waiting), func(i int) bool { return l.waiting[i].row.Sequence > j.row.Sequence })
 	l.waiting = append(l.waiting, nil)
@@ -115,6 +124,9 @@ func (q *queue) take(now time.Time) *job {
 	j := q.ready[0]
 	q.ready[0] = nil
 	q.ready = q.ready[1:]
+	if l := q.lanes[j.row.ObjectID]; l != nil {
+		l.first = nil
+	}
 	q.busy++
 	return j
 }
@@ -184,7 +196,8 @@ func (q *queue) open(object string) {
 		delete(q.lanes, object)
 		return
 	}
-	q.ready = append(q.ready, l.waiting[0])
+	l.first = l.waiting[0]
+	q.ready = append(q.ready, l.first)
 	l.waiting = l.waiting[1:]
 }
 

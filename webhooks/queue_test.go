@@ -44,6 +44,23 @@ func TestLaterEventThatIsQueuedFirstStillWaits(t *testing.T) {
 	}
 }
 
+// As long as nothing is on its way, a later event that stands first gives its
+// place to an earlier one that is found after it.
+func TestEarlierEventThatIsFoundLaterGoesFirst(t *testing.T) {
+	q := newQueue(&endpoint{Endpoint: Endpoint{State: EndpointActive}}, 4)
+	for _, j := range []*job{queued("evt_5", "pay_a", 5), queued("evt_9", "pay_b", 9), queued("evt_3", "pay_a", 3), queued("evt_1", "pay_a", 1)} {
+		q.add(j)
+	}
+	var order string
+	for j := q.take(q.throttle); j != nil; j = q.take(q.throttle) {
+		order += j.row.EventID + " "
+		q.sent(j, true, 4)
+	}
+	if order != "evt_1 evt_9 evt_3 evt_5 " || len(q.lanes) != 0 {
+		t.Fatalf("order %s, %d lanes left", order, len(q.lanes))
+	}
+}
+
 func TestFailuresHalveTheSlotsAndSuccessesBringThemBack(t *testing.T) {
 	q := newQueue(&endpoint{Endpoint: Endpoint{State: EndpointActive}}, 16)
 	for _, want := range []int{8, 4, 2, 1, 1} {

@@ -54,15 +54,11 @@ func (r *record) Step(ctx context.Context, now time.Time) (time.Time, error) {
 		jobs[i] = one.job
 	}
 	health := r.s.dispatch.health(batch)
-	var told []string
 	err := r.s.deps.Store.Tx(ctx, func(tx *store.Tx) error {
-		told = nil
 		for _, h := range health {
-			more, err := h.write(r.s, tx)
-			if err != nil {
+			if err := h.write(r.s, tx); err != nil {
 				return err
 			}
-			told = append(told, more...)
 		}
 		return upsertDeliveries(tx, jobs)
 	})
@@ -74,9 +70,6 @@ func (r *record) Step(ctx context.Context, now time.Time) (time.Time, error) {
 	}
 	r.s.dispatch.recorded(health)
 	r.s.dispatch.settled(batch)
-	for _, id := range told {
-		r.s.Changed(id)
-	}
 	if rest > 0 {
 		return now, nil
 	}

@@ -36,9 +36,12 @@ func (s *Service) refresh(tx *store.Tx) error {
 	}
 	byID, byMerchant := make(map[string]*endpoint, len(rows)), map[string][]*endpoint{}
 	for _, row := range rows {
-		decoded, err := s.decode(row)
-		if err != nil {
-			return err
+		decoded := s.readable(row)
+		if decoded.Reason == ReasonUnreadable {
+			e := &endpoint{Endpoint: *decoded, shard: shardOf(row.ID)}
+			byID[e.ID] = e
+			byMerchant[e.MerchantID] = append(byMerchant[e.MerchantID], e)
+			continue
 		}
 		e, err := s.guard.prepare(*decoded)
 		if err != nil {

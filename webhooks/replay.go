@@ -225,7 +225,7 @@ func (r *replays) batch(ctx context.Context, row replayRow, now time.Time) (time
 		}
 		var jobs []*job
 		for i := range places {
-			if p := &places[i]; p.Created >= row.CreatedFrom && p.Created < row.CreatedUntil && wants(p.Type) {
+			if p := &places[i]; p.Created >= row.CreatedFrom && p.Created < row.CreatedUntil && wants(p.Type) && p.ObjectID != row.EndpointID {
 				jobs = append(jobs, &job{row: newRow(row.EndpointID, p, tx.Now)})
 			}
 		}
@@ -282,12 +282,13 @@ var againStatements = map[ReplayWhich]map[int]string{
 const again = `ON CONFLICT (endpoint_id, event_id) DO UPDATE SET state = 'pending', step = 0, next_at = excluded.next_at
 	WHERE webhook_deliveries.position = excluded.position`
 
-// newRow is a delivery of an event that is to be made now.
+// newRow is a delivery that is made now, after the event's turn: it counts as
+// created before it is due, see outOfTurn.
 func newRow(endpointID string, p *store.Place, now time.Time) deliveryRow {
 	at := now.UnixMicro()
 	return deliveryRow{
 		EndpointID: endpointID, EventID: p.ID, ObjectID: p.ObjectID, Sequence: p.Sequence, Position: p.Position, Type: p.Type,
-		State: string(DeliveryPending), NextAt: at, CreatedAt: at, UpdatedAt: at, Log: "[]",
+		State: string(DeliveryPending), NextAt: at, CreatedAt: at - 1, UpdatedAt: at, Log: "[]",
 	}
 }
 

@@ -18,7 +18,8 @@ const (
 )
 
 // retention deletes what became of events so old that nobody asks. What is
-// still to be delivered stays, and so does the journal.
+// still to be delivered stays, and so does the journal. What an endpoint was to
+// be told that is gone is given up.
 type retention struct {
 	s    *Service
 	next time.Time
@@ -53,7 +54,33 @@ func (zeros) Read(b []byte) (int, error) {
 
 const oldDeliveries = `SELECT endpoint_id, event_id FROM webhook_deliveries WHERE endpoint_id = ? AND event_id < ? AND state <> 'pending' LIMIT ?`
 
+// orphans are deliveries to an endpoint that was deleted while another transaction
+// was making them.
+const orphans = `SELECT d.endpoint_id, d.event_id FROM webhook_endpoints e JOIN webhook_deliveries d ON d.endpoint_id = e.id
+	WHERE e.state = 'deleted' AND d.state = 'pending' LIMIT ?`
+
+// giveUp ends orphans. Nobody delivers them, so nobody else would.
+func (r *retention) giveUp(ctx context.Context) error {
+	var some []deliveryRow
+	if err := r.s.deps.Store.Select(ctx, &some, orphans, 1); err != nil || len(some) == 0 {
+		return err
+	}
+	return r.s.deps.Store.Tx(ctx, func(tx *store.Tx) error {
+		_, held, err := tx.Lease(retentionName, r.s.deps.Holder, retentionTTL)
+		if err != nil || !held {
+			return err
+		}
+		_, err = tx.Exec(`UPDATE webhook_deliveries SET state = 'failed' WHERE (endpoint_id, event_id) IN (`+orphans+`)`, retentionBatch)
+		return err
+	})
+}
+
 func (r *retention) batch(ctx context.Context, now time.Time) (more bool, err error) {
+	if r.from == "" {
+		if err := r.giveUp(ctx); err != nil {
+			return false, err
+		}
+	}
 	before := now.Add(-r.s.config.Keep)
 	// Events' ids begin with their time, so the primary key finds the old ones.
 	oldest := psd2.NewID(psd2.PrefixEvent, before, zeros{})

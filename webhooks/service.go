@@ -80,6 +80,9 @@ type Follower interface {
 	Attach(ctx context.Context, now time.Time) error
 	// Wake receives when there may be something new.
 	Wake() <-chan struct{}
+	// Hint makes Wake receive; it neither blocks nor fails. The store calls it as
+	// soon as events have their position.
+	Hint()
 	// Ack says that everything up to a position has been dealt with for good.
 	Ack(position int64)
 	Close()
@@ -156,6 +159,7 @@ func New(c Config, d Deps) (*Service, error) {
 	if s.unnudge, err = d.Bus.Nudged(s.dispatch.nudge); err != nil {
 		return nil, err
 	}
+	d.Store.OnPositioned(d.Follower.Hint)
 	return s, nil
 }
 

@@ -2,11 +2,14 @@ package bankstest
 
 import (
 	"context"
+	"log/slog"
 	"net/http/httptrace"
 	"sync/atomic"
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/rialto-hub/rialto/banks"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -57,6 +60,8 @@ func TestEachFlawIsFound(t *testing.T) {
 		"sends anything":             "wrong-order",
 		"quotes":                     "quiet",
 		"logs bodies":                "one-request",
+		"asks in its app":            "risk-declared",
+		"asks nobody":                "risk-declared",
 	} {
 		t.Run(flaw, func(t *testing.T) {
 			bank := newToyBank()
@@ -72,6 +77,40 @@ func TestEachFlawIsFound(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestDeclaredRiskPasses: an app may ask, and an order may be exempt, where the
+// hub knows before it sends the order.
+func TestDeclaredRiskPasses(t *testing.T) {
+	bank := newToyBank()
+	defer bank.Close()
+	for _, flaw := range []string{"asks in its app", "asks nobody"} {
+		target := bank.target(flaw)
+		adapter := target.New
+		target.New = func(base string, log *slog.Logger) (banks.Bank, error) {
+			b, err := adapter(base, log)
+			return declared{b, flaw}, err
+		}
+		if r := Do(t.Context(), find(t, "risk-declared"), target); r.Outcome != Passed {
+			t.Errorf("%s: %s", flaw, r.Detail)
+		}
+	}
+}
+
+// declared is an adapter that says what its bank does.
+type declared struct {
+	banks.Bank
+	flaw string
+}
+
+func (d declared) Info() banks.Info {
+	i := d.Bank.Info()
+	if d.flaw == "asks nobody" {
+		i.RiskAtOnce = true
+	} else {
+		i.Approaches = append(i.Approaches, banks.Decoupled)
+	}
+	return i
 }
 
 // TestSkipSaysWhy: what a target cannot do is skipped, never passed.

@@ -47,6 +47,7 @@ func Checks() []Check {
 		{"wrong-answer", "a wrong password or code is no error and may be given again", wrongAnswer},
 		{"too-many-wrong", "too many wrong answers end the authorisation without a debit", tooManyWrong},
 		{"lost-step", "a lost answer to the payer's code is uncertain, and nothing is repeated", lostStep},
+		{"risk-declared", "what moves money without a further act of ours is declared before it is sent", riskDeclared},
 		{"in-app", "nothing moves before the payer has confirmed in his bank's app", inApp},
 		{"cancel-authorised", "a cancellation that the payer must authorise counts when he has", cancelAuthorised},
 		{"notified", "the bank is told where news are wanted", notified},

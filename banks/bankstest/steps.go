@@ -288,6 +288,26 @@ func lostStep(ctx context.Context, e *Env) error {
 	return e.bookedOnce(ctx, a.Order, a.Now)
 }
 
+// riskDeclared: the hub takes a lost answer for harmless where Info says so. A
+// bank that then asks its customer in its app, or needs not ask him, would be
+// paid a second time.
+func riskDeclared(ctx context.Context, e *Env) error {
+	in, err := e.Initiate(ctx, e.NewOrder(1100))
+	if err != nil {
+		return err
+	}
+	info := e.Bank.Info()
+	switch standing := psd2.StandingOf(in.Status); {
+	case info.AtRiskOnceSent(), standing == psd2.StandingRefused, standing == psd2.StandingCanceled:
+		return nil
+	case in.Prompt.Kind == psd2.PromptApp:
+		return broken("the order makes the bank's app ask, and Info.Approaches has no decoupled: a lost answer would be paid twice")
+	case in.Prompt.Kind == psd2.PromptNone:
+		return broken("the order needs no authentication, and Info.RiskAtOnce is not set: a lost answer would be paid twice")
+	}
+	return nil
+}
+
 // inApp: until the payer has confirmed in his bank's app, nothing moves.
 func inApp(ctx context.Context, e *Env) error {
 	a, err := e.asked(ctx, psd2.PromptApp)

@@ -235,6 +235,12 @@ func (a *toyAdapter) Initiate(ctx context.Context, o banks.Order) (banks.Initiat
 	if a.flaw == "any redirect" && !strings.HasPrefix(in.Go, a.own) {
 		return banks.Initiation{Prompt: psd2.Prompt{Kind: psd2.PromptRedirect, RedirectURL: in.Go}}, nil
 	}
+	switch a.flaw {
+	case "asks in its app":
+		return banks.Initiation{State: []byte("toy:" + in.Order), Approach: banks.Decoupled, Prompt: psd2.Prompt{Kind: psd2.PromptApp}, Status: "RCVD"}, nil
+	case "asks nobody":
+		return banks.Initiation{State: []byte("toy:" + in.Order), Approach: banks.Redirect, Status: "ACTC"}, nil
+	}
 	return banks.Initiation{State: []byte("toy:" + in.Order), Approach: banks.Redirect, Prompt: psd2.Prompt{Kind: psd2.PromptRedirect, RedirectURL: in.Go}, Status: "RCVD"}, nil
 }
 

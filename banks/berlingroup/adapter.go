@@ -63,7 +63,8 @@ func New(id string, c Config, d banks.Deps) (*Bank, error) {
 	b := &Bank{p: p, client: newClient(id, p, d), random: rand.Reader, info: banks.Info{
 		ID:              id,
 		Approaches:      p.Approaches,
-		RiskAtOnce:      c.RiskAtOnce,
+		RiskAtOnce:      c.RiskAtOnce || c.ExemptionHint.Header != "", // who is asked for an exemption may grant it
+		DelegatesSCA:    c.DelegatesSCA,
 		RedirectLife:    c.RedirectLife,
 		RedirectOrigins: p.origins,
 		DebtorMandatory: p.DebtorAccount == DebtorMandatory,

@@ -215,6 +215,45 @@ func TestExemptedOrderNeedsNoRedirect(t *testing.T) {
 	}
 }
 
+// TestExemptionIsHintedOnlyWhereTheProfileSaysHow: the standard has no place for
+// it, so without one nothing of it is sent.
+func TestExemptionIsHintedOnlyWhereTheProfileSaysHow(t *testing.T) {
+	words := ExemptionHint{Header: "X-Bank-Exemption", Values: map[string]string{"low_value": "LOW", "transaction_risk": "TRA"}}
+	for _, c := range []struct {
+		hint       ExemptionHint
+		exemptions []string
+		want       string
+	}{
+		{words, []string{"low_value", "transaction_risk"}, "LOW"},
+		{words, []string{"trusted_beneficiary", "transaction_risk"}, "TRA"},
+		{words, []string{"recurring"}, ""},
+		{words, nil, ""},
+		{ExemptionHint{}, []string{"low_value"}, ""},
+	} {
+		s := newStub(t)
+		s.accepts("")
+		b := s.bank(t, func(p *Config) { p.ExemptionHint = c.hint })
+		o := order(psd2.Euro(2500))
+		o.Exemptions = c.exemptions
+		if _, err := b.Initiate(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.seen[0].Header.Get("X-Bank-Exemption"); got != c.want {
+			t.Errorf("%v %v: sent %q", c.hint, c.exemptions, got)
+		}
+		if c.hint.Header == "" {
+			for name, values := range s.seen[0].Header {
+				if strings.Contains(strings.ToLower(name+strings.Join(values, " ")), "low") {
+					t.Errorf("without a place for it: %s: %v", name, values)
+				}
+			}
+		}
+		if b.Info().RiskAtOnce != (c.hint.Header != "") {
+			t.Error("a bank that is asked for an exemption may grant it")
+		}
+	}
+}
+
 // TestLinksStayAtTheBank: relative and absolute links are resolved; one that
 // leads elsewhere is not followed, the standard's own path is used.
 func TestLinksStayAtTheBank(t *testing.T) {

@@ -34,8 +34,18 @@ type Config struct {
 	// the bank does not say.
 	RedirectLife time.Duration `yaml:"redirect_life"`
 	// RiskAtOnce: the bank may exempt an order from SCA, so that the initiation
-	// alone can move money.
+	// alone can move money. A bank with Decoupled among its Approaches is taken
+	// for one of which that is true anyway (banks.Info.AtRiskOnceSent).
 	RiskAtOnce bool `yaml:"risk_at_once"`
+	// ExemptionHint is where the bank takes a hint that an exemption from SCA is
+	// met. NextGenPSD2 1.3.12 has no place for it: whatever stands here is the
+	// bank's own, and unconfirmed until its documentation or a test says so. A bank
+	// with one counts as RiskAtOnce.
+	ExemptionHint ExemptionHint `yaml:"exemption_hint"`
+	// DelegatesSCA: by contract the bank leaves authentication to us. NextGenPSD2
+	// has nothing to tell it so with, so nothing is sent: the flag only decides
+	// what the hub asks of the payer. Unconfirmed with any bank.
+	DelegatesSCA bool `yaml:"delegates_sca"`
 	// DebtorAccount says what the bank does without the paying account in the
 	// order; "" is DebtorOptional.
 	DebtorAccount DebtorMode `yaml:"debtor_account"`
@@ -97,6 +107,45 @@ type Config struct {
 	Timeout time.Duration `yaml:"timeout"`
 	// IdleConnections is how many connections are kept alive; 0 is 64.
 	IdleConnections int `yaml:"idle_connections"`
+}
+
+// ExemptionHint is a header of the bank's own with its own words for the
+// exemptions of package sca (low_value, trusted_beneficiary, recurring,
+// transaction_risk). What has no word is not sent.
+type ExemptionHint struct {
+	Header string            `yaml:"header"`
+	Values map[string]string `yaml:"values"`
+}
+
+// of is the header's value for the first of the exemptions that has one.
+func (e ExemptionHint) of(exemptions []string) string {
+	for _, x := range exemptions {
+		if v := e.Values[x]; v != "" {
+			return v
+		}
+	}
+	return ""
+}
+
+// exemptions are the names that a profile may give words for.
+var exemptions = []string{"low_value", "trusted_beneficiary", "recurring", "transaction_risk"}
+
+func (e ExemptionHint) check() error {
+	name := textproto.CanonicalMIMEHeaderKey(e.Header)
+	switch {
+	case e.Header == "" && len(e.Values) == 0:
+		return nil
+	case e.Header == "" || len(e.Values) == 0:
+		return errors.New("exemption_hint: header and values go together")
+	case ours[name] || headerText(e.Header) != e.Header || strings.ContainsAny(e.Header, " :"):
+		return fmt.Errorf("exemption_hint: header %s may not be set by a profile", name)
+	}
+	for x, v := range e.Values {
+		if !slices.Contains(exemptions, x) || v == "" || headerText(v) != v {
+			return fmt.Errorf("exemption_hint: %q is not one of %s, or has a value that no header may have", x, strings.Join(exemptions, ", "))
+		}
+	}
+	return nil
 }
 
 // OAuth is the authorisation server of a bank that uses OAuth2, before the
@@ -207,7 +256,7 @@ func (c Config) check() (*profile, error) {
 		p.HolderName = []string{"status.ownerNames", "payment.debtorName", "status.psuName", "authorisation.psuName"}
 	}
 	p.nameInAuthorisation = slices.ContainsFunc(c.HolderName, func(place string) bool { return strings.HasPrefix(place, "authorisation.") })
-	wrong := []error{p.checkBase(), p.checkOrigins(), p.readHeaders(), p.readTLS(), p.readSeal(), p.checkApproaches()}
+	wrong := []error{p.checkBase(), p.checkOrigins(), p.readHeaders(), p.readTLS(), p.readSeal(), p.checkApproaches(), c.ExemptionHint.check()}
 	wrong = append(wrong, p.checkOAuth()) // after the certificates: they name the client
 	if !productName.MatchString(p.Product) {
 		wrong = append(wrong, errors.New("product is not a payment-product"))

@@ -50,6 +50,11 @@ func TestProfileErrorsNameTheField(t *testing.T) {
 		"header X-A has no value":      func(c *Config) { c.ExtraHeaders = map[string]string{"X-A": "a\nb"} },
 		"tls: our certificate":         func(c *Config) { c.TLS.CertFile = "/nonexistent" },
 		"tls: ca_file":                 func(c *Config) { c.TLS.CAFile = "/nonexistent" },
+		"exemption_hint: header and":   func(c *Config) { c.ExemptionHint.Header = "X-Exempt" },
+		"exemption_hint: header and ":  func(c *Config) { c.ExemptionHint.Values = map[string]string{"low_value": "LV"} },
+		"exemption_hint: header Date":  func(c *Config) { c.ExemptionHint = ExemptionHint{"Date", map[string]string{"low_value": "LV"}} },
+		`exemption_hint: "lowvalue"`:   func(c *Config) { c.ExemptionHint = ExemptionHint{"X-Exempt", map[string]string{"lowvalue": "LV"}} },
+		`exemption_hint: "low_value"`:  func(c *Config) { c.ExemptionHint = ExemptionHint{"X-Exempt", map[string]string{"low_value": "a\nb"}} },
 		"times and counts must not be": func(c *Config) { c.Timeout = -1 },
 	} {
 		c := good

@@ -28,6 +28,9 @@ func (b *Bank) compose(o banks.Order) ([]byte, http.Header, error) {
 	if b.p.RejectNoFunds {
 		header.Set("TPP-Rejection-NoFunds-Preferred", "true")
 	}
+	if hint := b.p.ExemptionHint.of(o.Exemptions); hint != "" {
+		header.Set(b.p.ExemptionHint.Header, hint)
+	}
 	for _, name := range b.p.RequiredHeaders {
 		if header.Get(name) == "" && b.p.fixed.Get(name) == "" {
 			return nil, nil, unsendable("HEADER_MISSING")

@@ -27,7 +27,7 @@ type Config struct {
 	Approaches      []banks.Approach `yaml:"approaches"`       // default: redirect
 	RedirectOrigins []string         `yaml:"redirect_origins"` // scheme://host[:port]; required for redirect
 	RedirectLife    time.Duration    `yaml:"redirect_life"`
-	RiskAtOnce      bool             `yaml:"risk_at_once"`
+	RiskAtOnce      bool             `yaml:"risk_at_once"` // it may exempt from SCA; decoupled is at risk anyway
 	Dedup           time.Duration    `yaml:"dedup"`
 	First           psd2.PromptKind  `yaml:"first"` // "", "redirect" or "identify"
 	DebtorMandatory bool             `yaml:"debtor_mandatory"`
@@ -241,11 +241,16 @@ func (b *Bank) initiation(ctx context.Context, op string, q adapter.Request) (ba
 	if in == nil || in.State == nil && !(in.Ready || op == adapter.OpReturn) || !b.mayShow(in.Prompt) {
 		return banks.Initiation{}, unreadable()
 	}
-	if !slices.Contains(b.info.Approaches, in.Approach) && op != adapter.OpReturn {
+	if !slices.Contains(b.info.Approaches, in.Approach) && op != adapter.OpReturn && !moves(in.Prompt) {
 		return banks.Initiation{}, unreadable()
 	}
 	return banks.Initiation{State: in.State, Approach: in.Approach, Prompt: in.Prompt, Status: in.Status, SCA: in.SCA, Ready: in.Ready}, nil
 }
+
+// moves reports whether money may move without the hub handing the payer
+// anything. That is believed of any adapter, also of one whose profile knows
+// nothing of it: taken for a lost answer, it would be paid again.
+func moves(p psd2.Prompt) bool { return p.Kind == psd2.PromptApp || p.Kind == psd2.PromptNone }
 
 // mayShow holds a prompt to what a payer may be shown: a redirect only to the
 // origins of the registry, the bank's words within bounds (C36).

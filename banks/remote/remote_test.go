@@ -83,6 +83,12 @@ func (b *toy) Initiate(ctx context.Context, o banks.Order) (banks.Initiation, er
 		in.State = nil
 	case "ASK":
 		in.Approach, in.Prompt = banks.Embedded, psd2.Prompt{Kind: psd2.PromptPassword, AskID: true, Message: "Guten Tag"}
+	case "APP":
+		in.Approach, in.Prompt = banks.Decoupled, psd2.Prompt{Kind: psd2.PromptApp}
+	case "EXEMPT":
+		in.Approach, in.Prompt, in.Status = banks.Decoupled, psd2.Prompt{}, "ACTC"
+	case "FOREIGN":
+		in.Approach = banks.Decoupled
 	case "LONG":
 		in.Approach, in.Prompt = banks.Embedded, psd2.Prompt{Kind: psd2.PromptCode, Message: strings.Repeat("x", 501)}
 	}
@@ -171,6 +177,29 @@ func kind(t *testing.T, err error) banks.Kind {
 		return ""
 	}
 	return e.Kind
+}
+
+// What has put money at risk is told, though the profile knows nothing of it: as
+// a lost answer it would be taken for harmless, and paid again.
+func TestRiskThatTheProfileDoesNotKnowIsTold(t *testing.T) {
+	b, dial := hub(t)
+	serve(t, dial("remotebank"), &toy{hang: make(chan struct{})})
+	bank := connect(t, b, remote.Config{})
+	if bank.Info().AtRiskOnceSent() {
+		t.Fatal("this profile knows of no risk")
+	}
+	for id, want := range map[string]psd2.PromptKind{"APP": psd2.PromptApp, "EXEMPT": psd2.PromptNone} {
+		if in, err := bank.Initiate(t.Context(), order(id)); err != nil || in.Prompt.Kind != want || in.Approach != banks.Decoupled {
+			t.Errorf("%s: %+v %v", id, in, err)
+		}
+	}
+	if _, err := bank.Initiate(t.Context(), order("FOREIGN")); kind(t, err) != banks.Uncertain {
+		t.Errorf("a link of an approach that the profile does not know: %v", err)
+	}
+	declared, err := remote.New("app", remote.Config{Approaches: []banks.Approach{banks.Decoupled}}, b)
+	if err != nil || !declared.Info().AtRiskOnceSent() {
+		t.Errorf("decoupled puts money at risk once sent, whatever risk_at_once says: %v", err)
+	}
 }
 
 func TestEveryOperationCrosses(t *testing.T) {

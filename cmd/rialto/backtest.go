@@ -34,7 +34,7 @@ func backtestCommand(e env, args []string) error {
 	if err != nil {
 		return err
 	}
-	b, err := backtestRun(engine, *events)
+	b, err := backtestRun(e, engine, *events)
 	if err != nil {
 		return err
 	}
@@ -83,17 +83,36 @@ func backtestEngine(file, profile string) (*rules.Engine, error) {
 	return catalogue.Compile(profile, nil)
 }
 
-func backtestRun(engine *rules.Engine, file string) (*rules.Backtest, error) {
+func backtestRun(e env, engine *rules.Engine, file string) (*rules.Backtest, error) {
+	facts, err := recordedFacts(e, engine, file)
+	if err != nil {
+		return nil, err
+	}
+	return engine.Run(facts)
+}
+
+// recordedFacts reads recorded transactions. Lines that are none are passed
+// over, and it says how many and why.
+func recordedFacts(e env, engine *rules.Engine, file string) ([]*rules.Fact, error) {
 	in, err := os.Open(file)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = in.Close() }() // only read
-	facts, err := engine.Stream(in)
+	const shown = 3
+	skipped := 0
+	facts, err := engine.StreamPast(in, func(line int, why error) {
+		if skipped++; skipped <= shown {
+			fmt.Fprintf(e.stderr, "%s: line %d is skipped: %v\n", file, line, why)
+		}
+	})
+	if skipped > shown {
+		fmt.Fprintf(e.stderr, "%s: %d lines were skipped in all\n", file, skipped)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
-	return engine.Run(facts)
+	return facts, nil
 }
 
 func backtestMeasure(b *rules.Backtest, file string) (rules.Measured, error) {
@@ -129,7 +148,7 @@ func writeFile(path string, write func(io.Writer) error) error {
 func backtestJSON(w io.Writer, engine *rules.Engine, b *rules.Backtest, m rules.Measured, labelled bool) error {
 	doc := map[string]any{
 		"profile": engine.Profile, "version": engine.Version, "transactions": len(b.Facts), "rows": b.Rows,
-		"no_data": b.NoData, "merchant_hits": b.Merchants,
+		"no_data": b.NoData, "merchant_hours": b.Hours,
 	}
 	if labelled {
 		doc["measured"] = m
@@ -145,9 +164,15 @@ func backtestTable(w io.Writer, engine *rules.Engine, b *rules.Backtest, m rules
 			fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%.3f\t%.3f\n", r.Label, strings.Join(r.Rules, ","), r.Players, r.Found, r.Share, float64(r.AtOnce)/float64(r.Players))
 		}
 		_ = t.Flush() // nowhere to complain to
+		if m.Unmatched > 0 {
+			fmt.Fprintf(w, "labels whose transaction is not in the stream: %d\n", m.Unmatched)
+		}
 		fmt.Fprintf(w, "players without a label: %d, alerted: %d (%.2f %%)\n", m.Normal, m.Alerted, 100*m.Share)
 	}
 	fmt.Fprintf(w, "%d transactions, %d rows, profile %s, rules %s\n", len(b.Facts), len(b.Rows), engine.Profile, engine.Version)
+	for _, h := range b.Hours {
+		fmt.Fprintf(w, "merchant %s, hour of %s: %s %s (%s)\n", h.Merchant, h.Hour.Format("2006-01-02 15:04"), h.Rule, h.Action, h.Severity)
+	}
 	for _, id := range slices.Sorted(maps.Keys(b.NoData)) {
 		var missing []string
 		for _, name := range slices.Sorted(maps.Keys(b.NoData[id])) {

@@ -55,6 +55,14 @@ func TestBacktestWritesRowsAndMeasuresRecall(t *testing.T) {
 	}
 }
 
+// A line that is no event is told and passed over, and the rest is judged.
+func TestBacktestGoesPastABadLine(t *testing.T) {
+	code, rows, stderr := runBacktest(t, "--events", put(t, t.TempDir(), "odd.jsonl", "{\"id\": \n"+recorded))
+	if code != 0 || !strings.Contains(rows, "t1\tp1\tR01\t") || !strings.Contains(stderr, "odd.jsonl: line 1 is skipped") {
+		t.Errorf("exit %d, %s, %s", code, rows, stderr)
+	}
+}
+
 func TestBacktestNamesTheBadLine(t *testing.T) {
 	dir := t.TempDir()
 	good := put(t, dir, "e.jsonl", recorded)
@@ -63,7 +71,7 @@ func TestBacktestNamesTheBadLine(t *testing.T) {
 		code int
 		want string
 	}{
-		"event":     {[]string{"--events", put(t, dir, "bad.jsonl", recorded+"{\"id\": \n")}, 1, "bad.jsonl: line 3:"},
+		"event":     {[]string{"--events", put(t, dir, "bad.jsonl", "{\"id\": \n")}, 1, "bad.jsonl: line 1"},
 		"label":     {[]string{"--events", good, "--labels", put(t, dir, "bad.tsv", "tx_id\tplayer\tlabel\nt1 p1 x\n")}, 1, "bad.tsv: line 2:"},
 		"rules":     {[]string{"--events", good, "--rules", put(t, dir, "bad.yaml", "version: \"1\"\nrulez: []\n")}, 1, "line 2"},
 		"profile":   {[]string{"--events", good, "--profile", "moon"}, 1, `"moon"`},

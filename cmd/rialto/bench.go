@@ -28,6 +28,8 @@ func benchCommand(e env, args []string) error {
 		return benchCreate(e, args[1:])
 	case "screening":
 		return benchScreening(e, args[1:])
+	case "refusals":
+		return benchRefusals(e, args[1:])
 	}
 	return usagef("there is no benchmark %q", args[0])
 }

@@ -66,7 +66,7 @@ func TestPersonPaysAtEachKindOfBank(t *testing.T) {
 			p.Shot("inselbank-password")
 			p.Type("#psu_id", c.User)
 			p.Type("#password", "wrong")
-			p.Press(browser.Named("answer"), `[role="alert"]`)
+			p.Press(browser.Named("answer"), `.notice[role="alert"]`)
 			p.Type("#psu_id", c.User)
 			p.Type("#password", c.Password)
 			p.Press(browser.Named("answer"), browser.Named("method-"+psu.MethodApp))

@@ -14,6 +14,7 @@ import (
 	"github.com/rialto-hub/rialto/banks/sandbox/psu"
 	"github.com/rialto-hub/rialto/cmd/rialto/demo"
 	"github.com/rialto-hub/rialto/cmd/rialto/payer"
+	"github.com/rialto-hub/rialto/cmd/rialto/run"
 	"github.com/rialto-hub/rialto/psd2"
 	"github.com/rialto-hub/rialto/psd2/api/apiclient"
 	"github.com/rialto-hub/rialto/psd2/jose"
@@ -117,7 +118,7 @@ func goodAndBadDays(t *testing.T, w *demo.World, s *shop, c *canaries, tap *wire
 	} else {
 		badRequests(t, s, tap, paid)
 	}
-	operatorLooks(t, w, tap)
+	operatorLooks(t, w, c, tap)
 	return ids
 }
 
@@ -236,15 +237,15 @@ func badRequests(t *testing.T, s *shop, tap *wiretap, paid *apiclient.Payment) {
 
 // operatorLooks signs an operator in, rightly and wrongly, and searches for
 // people.
-func operatorLooks(t *testing.T, w *demo.World, tap *wiretap) {
+func operatorLooks(t *testing.T, w *demo.World, c *canaries, tap *wiretap) {
 	client := payer.NewClient(tap)
 	post := func(path string, form url.Values) int {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.OpsURL+path, strings.NewReader(form.Encode()))
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.Hub.StaffOrigin+path, strings.NewReader(form.Encode()))
 		if err != nil {
 			t.Fatal(err)
 		}
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		req.Header.Set("Origin", w.OpsURL)
+		req.Header.Set("Origin", w.Hub.StaffOrigin)
 		res, err := client.Do(req)
 		if err != nil {
 			t.Fatal(err)
@@ -252,9 +253,19 @@ func operatorLooks(t *testing.T, w *demo.World, tap *wiretap) {
 		_ = res.Body.Close()
 		return res.StatusCode
 	}
-	post("/login", url.Values{"token": {"Stranger-Canary-66"}})
-	if status := post("/login", url.Values{"token": {w.Hub.OperatorToken}}); status != http.StatusSeeOther {
-		t.Fatalf("the operator is not let in: %d", status)
+	post("/staff/login", url.Values{"login": {"Stranger-Canary-66"}, "password": {"Stranger-Canary-66"}, "code": {"Stranger-Canary-66"}})
+	link, err := run.Enrol(t.Context(), w.Hub.Staff, w.Hub.StaffOrigin, "olga", "Olga Operator", "operator")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.add("enrolment token", link[strings.LastIndex(link, "/")+1:])
+	signIn(t, client, link)
+	origin, err := url.Parse(w.Hub.StaffOrigin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, cookie := range client.Jar.Cookies(origin) {
+		c.add("operator's session", cookie.Value)
 	}
 	for _, q := range []string{"Refcanary 0815", string(shopIBAN), "Stranger-Canary-66"} {
 		if status := post("/search", url.Values{"q": {q}}); status >= 500 {

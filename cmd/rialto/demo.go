@@ -52,14 +52,19 @@ func demoCommand(e env, args []string) error {
   casino        %s     deposit here, as a player would
   API docs      %s/docs   payers land on the same host, from the casino
   banks         %s       who banks there, with passwords and phones
-  operators     %s/login  token, for reading: %s; deciding takes two people.
+  operators     %s     payments and banks; deciding takes two people.
   officers      %s   alerts and cases. Everybody enrols a passkey once, by a link:
 %s  health        %s/readyz   and /metrics
+
+Pay once, and the page that says so offers a passkey, your phone (any second
+browser) or codes from an app. From then on the casino has you confirm each
+deposit with one of them. Its page has the receipt; "rialto verify receipt
+receipt.jws --jwks FILE" checks it, with %s/.well-known/receipt-jwks.json.
 
 Browsers resolve *.localhost by themselves. A program that does not: call
 http://127.0.0.1:PORT with the same port; tokens are still for %s.
 Ctrl-C stops it.
-`, time.Since(began).Milliseconds(), w.CasinoURL, w.HubURL, w.BankURL, w.OpsURL, w.Hub.OperatorToken, w.Hub.OfficersOrigin, people, w.AdminURL, w.HubURL)
+`, time.Since(began).Milliseconds(), w.CasinoURL, w.HubURL, w.BankURL, w.OpsURL, w.Hub.OfficersOrigin, people, w.AdminURL, w.HubURL, w.HubURL)
 	select {
 	case <-e.ctx.Done():
 	case err = <-w.Hub.Failed():

@@ -19,6 +19,7 @@ import (
 	"github.com/rialto-hub/rialto/psd2/bus"
 	"github.com/rialto-hub/rialto/psd2/jose"
 	"github.com/rialto-hub/rialto/psd2/store"
+	"github.com/rialto-hub/rialto/sca"
 )
 
 // diagnosis is one thing the doctor looked at.
@@ -63,6 +64,9 @@ func doctorCommand(e env, args []string) error {
 		defer cancel()
 		look("data directory", func() (string, error) { return checkDir(cfg.DataDir) })
 		look("database", func() (string, error) { return checkDatabase(ctx, cfg) })
+		if found[len(found)-1].OK {
+			look("operators", func() (string, error) { return checkOperators(e, *path, cfg) })
+		}
 		look("secret files", func() (string, error) { return checkSecretFiles(cfg) })
 		look("nats", func() (string, error) { return checkNATS(ctx, cfg) })
 		look("signing keys", func() (string, error) { return checkKeys(cfg) })
@@ -71,7 +75,6 @@ func doctorCommand(e env, args []string) error {
 		look("banks", func() (string, error) { return checkBanks(cfg) })
 		look("bank certificates", func() (string, error) { return checkBankCertificates(cfg, time.Now()) })
 		look("channels", func() (string, error) { return checkChannels(cfg) })
-		look("operators", func() (string, error) { return checkOperators(cfg) })
 	}
 	return report(e, found, *asJSON)
 }
@@ -117,11 +120,19 @@ func checkDir(dir string) (string, error) {
 	return "private", nil
 }
 
+// notThereYet reports that the database is a file that nobody has made.
+func notThereYet(cfg configs.Config) bool {
+	path, ok := strings.CutPrefix(cfg.Database.URL, "sqlite:")
+	if !ok {
+		return false
+	}
+	_, err := os.Stat(path)
+	return errors.Is(err, os.ErrNotExist)
+}
+
 func checkDatabase(ctx context.Context, cfg configs.Config) (string, error) {
-	if path, ok := strings.CutPrefix(cfg.Database.URL, "sqlite:"); ok {
-		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-			return "SQLite, not there yet; it will be made", nil
-		}
+	if notThereYet(cfg) {
+		return "SQLite, not there yet; it will be made", nil
 	}
 	db, err := store.Open(ctx, cfg.Database, storeOptions(cfg))
 	if err != nil {
@@ -269,9 +280,23 @@ func checkBanks(cfg configs.Config) (string, error) {
 	return fmt.Sprintf("%d enabled, %d disabled", open, len(entries)-open), nil
 }
 
-func checkOperators(cfg configs.Config) (string, error) {
-	if cfg.Ops.Token != "" && len(cfg.Ops.Token) < 20 {
-		return "", errors.New("the operator token is shorter than 20 characters")
+// checkOperators counts those who may decide what became of an order: it takes
+// two.
+func checkOperators(e env, config string, cfg configs.Config) (detail string, err error) {
+	n := 0
+	if !notThereYet(cfg) {
+		err = withStaff(e, config, staffOrigin, func(s *sca.Staff) error {
+			all, err := s.Users(e.ctx)
+			for _, u := range all {
+				if u.Active && u.Has("operator", "supervisor") {
+					n++
+				}
+			}
+			return err
+		})
 	}
-	return "a token guards their pages", nil
+	if err == nil && n < 2 {
+		err = warning(fmt.Sprintf("deciding takes two people, and there are %d; \"rialto users add\" adds one", n))
+	}
+	return fmt.Sprintf("%d people may decide", n), err
 }

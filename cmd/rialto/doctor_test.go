@@ -111,7 +111,7 @@ func TestDoctorFindsEachFault(t *testing.T) {
 			chmod(t, key, 0o640)
 			appendTo(t, config, withTLS(cert, key, "https://pay.example"))
 		}, blame: "secret files"},
-		"a short operator token": {more: "ops: {token: secret}\n", blame: "operators"},
+		"an operator token, which there was once": {more: "ops: {token: secret}\n", blame: "configuration"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -121,6 +121,19 @@ func TestDoctorFindsEachFault(t *testing.T) {
 			}
 			diagnose(t, config, c.blame)
 		})
+	}
+}
+
+// TestDoctorMissesASecondOperator: with one nothing can be decided; that is a
+// warning, not a fault.
+func TestDoctorMissesASecondOperator(t *testing.T) {
+	t.Parallel()
+	_, config := site(t, "")
+	for _, want := range []string{"WARN operators", "WARN operators", "ok   operators"} {
+		if out := must(t, "doctor", "--config", config); !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+		must(t, "users", "add", "--config", config, "--login", rand.Text()[:8], "--name", "Somebody", "--role", "operator")
 	}
 }
 

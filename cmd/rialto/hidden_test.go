@@ -94,7 +94,7 @@ func TestServersDoNotNameTheirSoftware(t *testing.T) {
 	t.Parallel()
 	w := startWorld(t)
 	client := payer.NewClient(nil)
-	for _, u := range []string{w.HubURL + "/docs", w.HubURL + "/nowhere", w.OpsURL + "/login", w.AdminURL + "/healthz"} {
+	for _, u := range []string{w.HubURL + "/docs", w.HubURL + "/nowhere", w.OpsURL + "/staff/login", w.AdminURL + "/healthz"} {
 		res, err := client.Get(u)
 		if err != nil {
 			t.Fatal(err)

@@ -50,7 +50,7 @@ func TestInjectedSQLFindsNothingAndChangesNothing(t *testing.T) {
 		}
 		if form != nil {
 			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-			req.Header.Set("Origin", h.OpsURL)
+			req.Header.Set("Origin", h.StaffOrigin)
 		}
 		res, err := client.Do(req)
 		if err != nil {
@@ -63,9 +63,7 @@ func TestInjectedSQLFindsNothingAndChangesNothing(t *testing.T) {
 		}
 		return res.StatusCode, string(body)
 	}
-	if status, _ := ask(http.MethodPost, h.OpsURL+"/login", url.Values{"token": {h.OperatorToken}}); status != http.StatusSeeOther {
-		t.Fatalf("login: %d", status)
-	}
+	operator(t, h, client)
 	truth := func() (all string) {
 		for _, address := range []string{
 			h.PublicURL + "/v1/payments", h.PublicURL + "/v1/payments/" + p.ID, h.PublicURL + "/v1/payments/" + p.ID + "/events", h.PublicURL + "/v1/events", bank.URL + "/sandbox/ledger",
@@ -91,13 +89,13 @@ func TestInjectedSQLFindsNothingAndChangesNothing(t *testing.T) {
 			h.PublicURL + "/v1/payments/" + path, h.PublicURL + "/v1/payments/" + p.ID + path, h.PublicURL + "/v1/payments/" + path + "/events",
 			h.PublicURL + "/v1/events?after=" + q, h.PublicURL + "/v1/events?limit=" + q,
 			h.PublicURL + "/p/" + path, h.PublicURL + "/pay/" + path, h.PublicURL + "/return/" + path,
-			h.OpsURL + "/payments?state=" + q, h.OpsURL + "/payments/" + path,
+			h.StaffOrigin + "/payments?state=" + q, h.StaffOrigin + "/payments/" + path,
 			bank.URL + "/sandbox/ledger?end_to_end_id=" + q, bank.URL + "/sandbox/accounts/" + path + "/entries", bank.URL + "/sandbank/pay/" + path,
 		} {
 			status, body := ask(http.MethodGet, address, nil)
 			judge(t, address, status, body, p.ID)
 		}
-		if status, body := ask(http.MethodPost, h.OpsURL+"/search", url.Values{"q": {evil}}); status >= 500 || strings.Contains(body, p.ID) {
+		if status, body := ask(http.MethodPost, h.StaffOrigin+"/search", url.Values{"q": {evil}}); status >= 500 || strings.Contains(body, p.ID) {
 			t.Errorf("search for %q: %d", evil, status)
 		}
 	}

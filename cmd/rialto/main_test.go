@@ -11,9 +11,12 @@ import (
 )
 
 // TestMain lets the test binary be the program: tests that need real processes
-// start it again with RIALTO_BE_RIALTO=1.
+// start it again with RIALTO_BE_RIALTO=1, or as a NATS server with "nats".
 func TestMain(m *testing.M) {
-	if os.Getenv("RIALTO_BE_RIALTO") == "1" {
+	switch os.Getenv("RIALTO_BE_RIALTO") {
+	case "nats":
+		os.Exit(serveNATS(os.Args[1], os.Args[2]))
+	case "1":
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 		code := dispatch(env{ctx, os.Stdout, os.Stderr}, os.Args[1:])
 		stop()

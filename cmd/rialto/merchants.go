@@ -51,8 +51,10 @@ func merchantsAdd(e env, args []string) error {
 	iban := f.String("iban", "", "payee account")
 	holder := f.String("account-name", "", "holder of the payee account (default: the name)")
 	policy := f.String("payer", "required", "own-account check: required, optional or off")
+	confirm := f.String("sca", "by_policy", "confirmation here beside the bank's: by_policy, always or strong (passkey or push)")
 	f.Int64Var(&m.MaxMinor, "max", 0, "largest payment in cents (0: the scheme's)")
 	f.BoolVar(&m.Gambling, "gambling", false, "a gambling operator: the page shows the spending line")
+	f.BoolVar(&m.LowerToLimit, "lower-to-limit", false, "a player whose monthly limit leaves less than was asked may pay what is left")
 	f.Var((*list)(&m.ReturnURIs), "return-uri", "where payers go back to (repeatable; compared byte by byte)")
 	f.Var((*list)(&m.Scopes), "scope", "what his tokens may do (repeatable; default payments:read, payments:write)")
 	hook := f.String("webhook", "", "where he is told what happens; prints the keys to verify it with")
@@ -73,7 +75,7 @@ func merchantsAdd(e env, args []string) error {
 	if *holder == "" {
 		*holder = m.Name
 	}
-	m.PayerPolicy = psd2.Policy(*policy)
+	m.PayerPolicy, m.SCA = psd2.Policy(*policy), psd2.MerchantSCA(*confirm)
 	m.Accounts = []psd2.PayeeAccount{{ID: psd2.NewID(psd2.PrefixAccount, time.Now(), rand.Reader), Name: *holder, IBAN: psd2.IBAN(*iban)}}
 	cfg, err := configs.Load(*path)
 	if err != nil {

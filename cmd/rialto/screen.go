@@ -32,7 +32,10 @@ func screenCommand(e env, args []string) error {
 	}
 	defer func() { _ = in.Close() }() // only read
 	if *pairs != "" {
-		_, err := names.RunPairs(e.stdout, in)
+		tally, err := names.RunPairs(e.stdout, in)
+		if err == nil {
+			fmt.Fprintf(e.stderr, "%d pairs, %d at or above the threshold of %.2f\n", tally.Rows, tally.Findings, names.PairThreshold)
+		}
 		return err
 	}
 	list, err := names.LoadDir(*lists)
@@ -45,6 +48,9 @@ func screenCommand(e env, args []string) error {
 	tally, err := names.RunScreen(e.stdout, in, names.NewIndex(list), names.RunOptions{Column: *column})
 	if err == nil {
 		fmt.Fprintf(e.stderr, "%d names, %d at or above the threshold of %.2f\n", tally.Rows, tally.Findings, names.ScreenThreshold)
+	}
+	if err == nil && tally.Nameless > 0 {
+		fmt.Fprintf(e.stderr, "%d of them had no name to look for\n", tally.Nameless)
 	}
 	return err
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"hash/fnv"
@@ -26,26 +27,43 @@ type trainReport struct {
 }
 
 // trainCommand trains the fraud score over the features that the rules judge
-// by. Two thirds of the players are learned from, the others measure it. The
+// by, from recorded transactions or from what a hub has kept and its officers
+// have decided. Two thirds of the players are learned from, the others measure it. The
 // model is written in mode shadow: it watches until a person lets it act.
 func trainCommand(e env, args []string) error {
 	f := flags(e, "train")
 	events := f.String("events", "", "recorded transactions, one JSON object a line")
 	labels := f.String("labels", "", "TSV of tx_id, player, label: transactions that were suspicious")
+	config := f.String("config", "", "YAML file of a hub: learn from the transactions it has kept and from its officers' outcomes")
+	days := f.Int("days", 365, "how far back, with --config")
 	out := f.String("out", "", "where the model goes (JSON)")
 	seed := f.Uint64("seed", 1, "of the training")
-	profile := f.String("profile", rules.ProfileStream60D, "profile of the catalogue")
+	profile := f.String("profile", "", "profile of the catalogue (default: "+rules.ProfileStream60D+", with --config that of the hub)")
 	asJSON := f.Bool("json", false, "print one JSON document")
 	if err := parse(f, args, 0); err != nil {
 		return err
 	}
-	if *events == "" || *out == "" {
-		return usagef("--events and --out must be given")
+	switch {
+	case *out == "" || (*events == "") == (*config == ""):
+		return usagef("--out must be given, and either --events or --config")
+	case *config != "" && *labels != "":
+		return usagef("--labels go with --events; with --config the officers' outcomes are taken")
+	case *days < 1:
+		return usagef("--days must be positive")
 	}
-	learn, held, err := trainSamples(*events, *labels, *profile)
+	var engine *rules.Engine
+	var facts []*rules.Fact
+	var bad map[string]bool // nil: nobody has said anything
+	var err error
+	if *config != "" {
+		engine, facts, bad, err = trainHistory(e, *config, *profile, *days)
+	} else {
+		engine, facts, bad, err = trainRecorded(e, *events, *labels, cmp.Or(*profile, rules.ProfileStream60D))
+	}
 	if err != nil {
 		return err
 	}
+	learn, held := trainSamples(engine, facts, bad)
 	m, err := score.Train(learn, *seed, time.Now())
 	if err != nil {
 		return err
@@ -61,33 +79,28 @@ func trainCommand(e env, args []string) error {
 		return json.NewEncoder(e.stdout).Encode(r)
 	}
 	fmt.Fprintf(e.stdout, "model %s, mode %s, learned from %d transactions\n", r.Version, r.Mode, r.Learned)
-	if *labels != "" {
+	if bad != nil {
 		fmt.Fprintf(e.stdout, "on %d others: AUC %.3f by novelty, %.3f by risk\n", r.Held, r.NoveltyAUC, r.RiskAUC)
 	}
 	fmt.Fprintf(e.stdout, "most drifted between the two: %s (PSI %.3f)\n", r.Drifted, r.PSI)
 	return nil
 }
 
+// trainRecorded reads recorded transactions, with the rules that ship.
+func trainRecorded(e env, events, labels, profile string) (engine *rules.Engine, facts []*rules.Fact, bad map[string]bool, err error) {
+	if engine, err = rules.Shipped().Compile(profile, nil); err != nil {
+		return nil, nil, nil, err
+	}
+	if facts, err = recordedFacts(e, engine, events); err != nil {
+		return nil, nil, nil, err
+	}
+	bad, err = trainLabels(labels)
+	return engine, facts, bad, err
+}
+
 // trainSamples computes every transaction's numbers in order of time, and
 // parts them by player.
-func trainSamples(events, labels, profile string) (learn, held score.Sample, err error) {
-	engine, err := rules.Shipped().Compile(profile, nil)
-	if err != nil {
-		return learn, held, err
-	}
-	in, err := os.Open(events)
-	if err != nil {
-		return learn, held, err
-	}
-	defer func() { _ = in.Close() }() // only read
-	facts, err := engine.Stream(in)
-	if err != nil {
-		return learn, held, fmt.Errorf("%s: %w", events, err)
-	}
-	bad, err := trainLabels(labels)
-	if err != nil {
-		return learn, held, err
-	}
+func trainSamples(engine *rules.Engine, facts []*rules.Fact, bad map[string]bool) (learn, held score.Sample) {
 	learn.Columns, held.Columns = engine.Columns(), engine.Columns()
 	memory := rules.NewMemory()
 	for _, f := range facts {
@@ -103,7 +116,7 @@ func trainSamples(events, labels, profile string) (learn, held score.Sample, err
 			to.Bad = append(to.Bad, bad[f.ID])
 		}
 	}
-	return learn, held, nil
+	return learn, held
 }
 
 func trainLabels(file string) (map[string]bool, error) {

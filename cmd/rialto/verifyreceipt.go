@@ -7,8 +7,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/rialto-hub/rialto/configs"
-	"github.com/rialto-hub/rialto/psd2/jose"
 	"github.com/rialto-hub/rialto/sca"
 )
 
@@ -22,6 +20,7 @@ type receiptVerdict struct {
 	PaymentID string     `json:"payment_id,omitempty"`
 	Method    sca.Method `json:"method,omitempty"`
 	At        *time.Time `json:"at,omitempty"`
+	By        string     `json:"sca_performed_by,omitempty"`
 	Shown     string     `json:"shown,omitempty"` // what the payer was shown
 }
 
@@ -29,8 +28,8 @@ type receiptVerdict struct {
 // genuine, from the file and public keys alone.
 func verifyReceipt(e env, args []string) error {
 	f := flags(e, "verify receipt")
-	jwks := f.String("jwks", "", "public keys of the hub (its /sca/receipt/keys); default: the signing keys of --config")
-	path := f.String("config", "", "YAML file of the hub, for its own keys")
+	jwks := f.String("jwks", "", "public keys of the hub, from https://HUB/.well-known/receipt-jwks.json, which has every key that ever signed a receipt; default: the same from the database of --config")
+	path := f.String("config", "", "YAML file of the hub, whose database has the keys")
 	asJSON := f.Bool("json", false, "print one JSON document")
 	if err := parse(f, args, 1); err != nil {
 		return err
@@ -39,23 +38,23 @@ func verifyReceipt(e env, args []string) error {
 	if err != nil {
 		return usageError{err.Error()}
 	}
-	keys, err := receiptKeys(*jwks, *path)
+	keys, err := receiptKeys(e, *jwks, *path)
 	if err != nil {
 		return err
 	}
 	v := receiptVerdict{Valid: true}
-	r, err := sca.VerifyReceipt(text, keys)
+	r, err := checkReceipt(text, keys)
 	if err != nil {
 		v = receiptVerdict{Problem: err.Error()}
 	} else {
-		v.PaymentID, v.Method, v.At, v.Shown = r.PaymentID, r.Method, &r.At, r.Display.Text
+		v.PaymentID, v.Method, v.At, v.By, v.Shown = r.PaymentID, r.Method, &r.At, r.PerformedBy, r.Display.Text
 	}
 	if *asJSON {
 		if err := json.NewEncoder(e.stdout).Encode(v); err != nil {
 			return err
 		}
 	} else if v.Valid {
-		fmt.Fprintf(e.stdout, "genuine: confirmed with %s at %s\n%s\n", v.Method, v.At.Format(time.RFC3339), v.Shown)
+		fmt.Fprintln(e.stdout, v.sentence())
 	} else {
 		fmt.Fprintf(e.stdout, "not genuine: %s\n", v.Problem)
 	}
@@ -63,6 +62,15 @@ func verifyReceipt(e env, args []string) error {
 		return errFinding
 	}
 	return nil
+}
+
+// sentence says what a genuine receipt proves.
+func (v receiptVerdict) sentence() string {
+	at := v.At.Format(time.RFC3339)
+	if v.Method == sca.AtBank {
+		return "genuine: the hub saw at " + at + " that the payer's bank had authorised " + v.PaymentID
+	}
+	return fmt.Sprintf("genuine: confirmed with %s at %s\n%s", v.Method, at, v.Shown)
 }
 
 func readReceipt(path string) (string, error) {
@@ -75,21 +83,33 @@ func readReceipt(path string) (string, error) {
 	return string(text), err
 }
 
-// receiptKeys reads the keys of a file, else those the hub signs with.
-func receiptKeys(jwks, config string) (*jose.PublicKeySet, error) {
+// receiptKeys reads the keys of a file, else those that the hub ever signed a
+// receipt with: they stay in its database when they are rotated out.
+func receiptKeys(e env, jwks, config string) ([]byte, error) {
 	if jwks != "" {
-		return readJWKS(jwks)
+		text, err := os.ReadFile(jwks)
+		if err != nil {
+			return nil, usageError{err.Error()}
+		}
+		return text, nil
 	}
 	if config == "" {
 		return nil, usagef("--jwks or --config is needed")
 	}
-	cfg, err := configs.Load(config)
+	db, service, err := openPayers(e, config)
 	if err != nil {
 		return nil, err
 	}
-	own, err := jose.LoadKeySet(cfg.SigningKeysFile)
+	defer db.Close()
+	return service.ReceiptKeys(e.ctx)
+}
+
+// checkReceipt says whether one of these keys has signed the receipt, and whether
+// it proves what it says.
+func checkReceipt(text string, jwks []byte) (*sca.Receipt, error) {
+	key, err := sca.KeyOf(text, jwks)
 	if err != nil {
 		return nil, err
 	}
-	return own.Public(), nil
+	return sca.VerifyReceipt(text, key)
 }

@@ -26,6 +26,7 @@ type actionForm struct {
 	People    []option
 	Reference string // label of a reference field; "" hides it
 	Entries   bool
+	EntryIDs  string // of the hits, to begin with
 }
 
 // act is POST /cases/{id}/act.
@@ -39,7 +40,8 @@ func (v *visit) act() error {
 		return psd2.Invalid("version", "version_missing", "this form is out of date; load the page again")
 	}
 	a := compliance.Act{Do: compliance.Action(form.Get("do")), By: v.officer, Version: version, Reason: form.Get("reason"),
-		Note: strings.TrimSpace(form.Get("note")), Reference: strings.TrimSpace(form.Get("reference")), Entries: strings.Fields(form.Get("entries"))}
+		Note: strings.TrimSpace(form.Get("note")), Reference: strings.TrimSpace(form.Get("reference")), Entries: strings.Fields(form.Get("entries")),
+		Alerts: form["alert"], Into: tidy(form.Get("into"))}
 	if day := form.Get("until"); day != "" && (a.Do == compliance.Snooze || len(a.Entries) > 0) {
 		local := v.pages.Local(v.Now())
 		if a.Until, err = time.ParseInLocation(time.DateOnly, day, local.Location()); err != nil {
@@ -78,8 +80,9 @@ func (v *visit) colleague(id string) (compliance.Officer, error) {
 	return compliance.Officer{}, psd2.Invalid("to", "assignee_unfit", "choose a colleague from the list")
 }
 
-// actions are what the officer can do now, the likeliest first.
-func (v *visit) actions(c *compliance.Case) ([]actionForm, error) {
+// actions are what the officer can do now, the likeliest first. entries are the
+// list entries that were hit, "" when none was.
+func (v *visit) actions(c *compliance.Case, entries string) ([]actionForm, error) {
 	colleagues, err := v.Login.Colleagues(v.ctx())
 	if err != nil {
 		return nil, fmt.Errorf("colleagues: %w", err)
@@ -97,8 +100,8 @@ func (v *visit) actions(c *compliance.Case) ([]actionForm, error) {
 		case compliance.Snooze:
 			f.Until, f.UntilText = today.AddDate(0, 0, 14).Format(time.DateOnly), v.say("act.until")
 		case compliance.ProposeFalsePositive:
-			if c.Family == "screening" && c.PersonID != "" {
-				f.Entries, f.Until, f.UntilText = true, today.AddDate(0, 6, 0).Format(time.DateOnly), v.say("act.entries_until")
+			if entries != "" && c.PersonID != "" {
+				f.Entries, f.EntryIDs, f.Until, f.UntilText = true, entries, today.AddDate(0, 6, 0).Format(time.DateOnly), v.say("act.entries_until")
 			}
 		case compliance.Assign:
 			for _, o := range colleagues {

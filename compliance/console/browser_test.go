@@ -193,7 +193,7 @@ func (w *world) busyWeek() (open, filed string) {
 	rules := []struct {
 		id, family      string
 		severity, score int64
-	}{{"R01", "payer", 3, 65}, {"R27", "screening", 4, 96}, {"R14", "velocity", 2, 35}, {"R23", "device", 1, 12}, {"R12", "pass_through", 3, 72}, {"R34", "text", 1, 10}}
+	}{{"R01", "payer", 3, 65}, {"R27", "sanctions", 4, 96}, {"R14", "velocity", 2, 35}, {"R23", "device", 1, 12}, {"R12", "pass_through", 3, 72}, {"R34", "text", 1, 10}}
 	for i, r := range rules {
 		p := w.payment(fmt.Sprintf("player%d", i), 20000+int64(i)*3700, func(p *psd2.Payment) { p.Personal.Source.IBAN = "DE89370400440532013000" })
 		w.raise(p, r.id, r.family, r.severity, r.score, `{"score":0.71,"amount_minor":20000}`)
@@ -213,6 +213,7 @@ func (w *world) busyWeek() (open, filed string) {
 	w.do(bert, c.ID, compliance.Act{Do: compliance.Take, Note: "x"})
 	w.do(bert, c.ID, compliance.Act{Do: compliance.Assign, To: maria})
 	w.do(maria, c.ID, compliance.Act{Do: compliance.Investigate})
+	w.waiting(c)
 	w.do(maria, c.ID, compliance.Act{Do: compliance.Note, Note: "Rückruf bei der Hausbank: Konto besteht seit drei Wochen.\nGehaltsnachweis angefordert."})
 	many := w.structuring("dora")
 	_, err := w.ProposeMany(ctx, []compliance.Seen{{ID: many.ID, Version: many.Version}}, compliance.Act{Do: compliance.ProposeFalsePositive, By: anna, Reason: "rule_too_wide", Note: "zu weit"})

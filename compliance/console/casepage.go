@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/rialto-hub/rialto/compliance"
+	"github.com/rialto-hub/rialto/compliance/rules/explain"
 	"github.com/rialto-hub/rialto/psd2"
 	"github.com/rialto-hub/rialto/psd2/page"
 )
@@ -42,6 +43,13 @@ type casePage struct {
 	History    []historyLine
 	Actions    []actionForm
 	Report     bool // there is a page for the report
+	Joined     string
+	Holds      []holdRow // money that waits because of it
+	Ended      []holdRow // or waited
+	Gaps       []fact    // what rules could not see
+	CanSplit   bool
+	CanJoin    bool
+	Joinable   []option
 }
 
 type proposalView struct {
@@ -110,13 +118,6 @@ func (v *visit) caseWith(c *compliance.Case, revealed *fact) error {
 	if err != nil {
 		return err
 	}
-	if v.Payouts != nil && c.PersonID != "" {
-		out, err := v.Payouts.Payouts(v.ctx(), c.PersonID)
-		if err != nil {
-			return err
-		}
-		facts.AddMovements(out...)
-	}
 	hits, err := v.alerts(c, &p)
 	if err != nil {
 		return err
@@ -126,7 +127,10 @@ func (v *visit) caseWith(c *compliance.Case, revealed *fact) error {
 	if err := v.past(c, &p); err != nil {
 		return err
 	}
-	if p.Actions, err = v.actions(c); err != nil {
+	if p.Actions, err = v.actions(c, listEntries(hits)); err != nil {
+		return err
+	}
+	if err := v.around(c, facts, &p); err != nil {
 		return err
 	}
 	p.Report = v.officer.Has(compliance.MLRO) && c.State != compliance.New && c.State != compliance.Triaged && c.State != compliance.Closed
@@ -160,15 +164,27 @@ func (v *visit) alerts(c *compliance.Case, p *casePage) ([]compliance.Hit, error
 	return all, nil
 }
 
+// listEntries are the list entries that hits are about.
+func listEntries(hits []compliance.Hit) string {
+	var ids []string
+	for _, h := range hits {
+		var in struct {
+			EntryID string `json:"entry_id"`
+		}
+		if json.Unmarshal(h.Inputs, &in) == nil && in.EntryID != "" && !slices.Contains(ids, in.EntryID) {
+			ids = append(ids, in.EntryID)
+		}
+	}
+	return strings.Join(ids, " ")
+}
+
 // explain puts a hit into a sentence.
 func (v *visit) explain(h compliance.Hit) string {
 	if h.Inputs == nil {
 		return v.say("alert.erased")
 	}
-	if v.Rules != nil {
-		if text := v.Rules.Explain(v.lang, h.Rule, h.RuleVersion, h.Inputs); text != "" {
-			return text
-		}
+	if text := explain.Stored(v.lang, h.Inputs); text != "" {
+		return text
 	}
 	return v.say("alert.fired", "rule", h.Rule, "version", h.RuleVersion)
 }
@@ -190,12 +206,17 @@ func (v *visit) numbers(inputs json.RawMessage) (list []fact) {
 		m = inner
 	}
 	for _, name := range slices.Sorted(maps.Keys(m))[:min(len(m), 40)] {
-		list = append(list, fact{Term: v.sayOr("input."+name, strings.ReplaceAll(strings.TrimSuffix(name, "_minor"), "_", " ")), Text: v.input(name, m[name])})
+		list = append(list, fact{Term: v.sayOr("input."+name, columnName(name)), Text: v.input(name, m[name])})
 	}
 	if condition != "" {
 		list = append(list, fact{Term: v.say("input.when"), Code: strings.Join(strings.Fields(condition), " "), Kind: "wide"})
 	}
 	return list
+}
+
+// columnName reads a number's name as words.
+func columnName(name string) string {
+	return strings.ReplaceAll(strings.TrimSuffix(name, "_minor"), "_", " ")
 }
 
 // isMoney tells amounts of cents by their names: the hub's own, and those of
@@ -414,42 +435,6 @@ func (v *visit) historyLine(l compliance.Line, names map[string]string) historyL
 		h.Kind = "done"
 	}
 	return h
-}
-
-// alert is GET /alerts/{id}: every hit with its inputs.
-func (v *visit) alert() error {
-	a, err := v.Desk.Alert(v.ctx(), v.Param("id"))
-	if err != nil {
-		return err
-	}
-	if _, err := v.Desk.Case(v.ctx(), v.officer, a.CaseID); err != nil {
-		return psd2.NotFound("alert")
-	}
-	hits, err := v.Desk.HitsOf(v.ctx(), a, 200)
-	if err != nil {
-		return err
-	}
-	type hitView struct {
-		N             int64
-		At            instant
-		Title         string
-		Rule, Version string
-		Severity      badge
-		Score         int64
-		Object, Words string
-		Numbers       []fact
-	}
-	data := struct {
-		ID, CaseID, CaseShort, Family string
-		Severity                      badge
-		Score                         int64
-		Hits                          []hitView
-	}{ID: a.ID, CaseID: a.CaseID, CaseShort: short(a.CaseID), Family: v.family(a.Family), Severity: v.severity(a.Severity), Score: a.Score}
-	for _, h := range hits {
-		data.Hits = append(data.Hits, hitView{h.N, v.at(h.At()), v.rule(h.Rule), h.Rule, h.RuleVersion, v.severity(h.Severity), h.Score, h.ObjectID,
-			v.explain(h), v.numbers(h.Inputs)})
-	}
-	return v.show("queue", page.Page{Name: "alert", Title: v.say("alert.title", "family", data.Family), Self: v.Request().URL, Data: data})
 }
 
 func sortRows(rows []chartRow) {

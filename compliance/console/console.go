@@ -13,9 +13,12 @@ import (
 
 	"github.com/rialto-hub/rialto/compliance"
 	"github.com/rialto-hub/rialto/compliance/goaml"
+	"github.com/rialto-hub/rialto/compliance/names"
 	"github.com/rialto-hub/rialto/compliance/rulebook"
+	"github.com/rialto-hub/rialto/compliance/score"
 	"github.com/rialto-hub/rialto/psd2/edge"
 	"github.com/rialto-hub/rialto/psd2/page"
+	"github.com/rialto-hub/rialto/psd2/room"
 )
 
 //go:embed pages parts static text
@@ -56,25 +59,36 @@ type Facts interface {
 	FactsOf(ctx context.Context, c *compliance.Case) (*compliance.Facts, error)
 }
 
-// Rules puts a hit into words. Nil: the rule's title and its numbers have to do.
-type Rules interface {
-	Explain(lang page.Lang, rule, version string, inputs json.RawMessage) string
+// Watch tells what those who judge transactions see, and do not see;
+// monitor.Monitor is one.
+type Watch interface {
+	// Blind says which rules saw too little of the newest transactions, of how many.
+	Blind(ctx context.Context) (list []compliance.Blind, of int, err error)
+	// BlindTo is Blind for some transactions.
+	BlindTo(ctx context.Context, transactionIDs []string) ([]compliance.Blind, error)
+	// Drift says how far what the fraud score sees has moved from what it learned.
+	Drift(ctx context.Context) ([]score.Drifted, error)
+}
+
+// Screening computes a list hit again; screening.Service does.
+type Screening interface {
+	Again(stored json.RawMessage) (hit names.Hit, possible bool, err error)
 }
 
 // Deps is what the room needs from others.
 type Deps struct {
-	Desk     *compliance.Desk
-	Login    Login
-	Facts    Facts // nil: Desk
-	Payouts  compliance.Payouts
-	Rules    Rules
-	Book     *rulebook.Book // how rules change; nil: there are no pages for it
-	Goaml    goaml.Profile  // for new reports
-	Merchant func(ctx context.Context, id string) string
-	Edge     *edge.Edge
-	Provider page.Provider // the zero value is the test environment
-	Now      func() time.Time
-	Log      *slog.Logger
+	Desk      *compliance.Desk
+	Login     Login
+	Facts     Facts          // nil: Desk
+	Book      *rulebook.Book // how rules change; nil: there are no pages for it
+	Goaml     goaml.Profile  // for new reports
+	Watch     Watch          // nil: nobody watches
+	Screening Screening      // nil: list hits are not computed again
+	Merchant  func(ctx context.Context, id string) string
+	Edge      *edge.Edge
+	Provider  page.Provider // the zero value is the test environment
+	Now       func() time.Time
+	Log       *slog.Logger
 }
 
 // Room answers for the officers' pages.
@@ -82,7 +96,6 @@ type Room struct {
 	Deps
 	handler http.Handler
 	pages   *page.Set
-	csrf    *http.CrossOriginProtection
 }
 
 // New makes the room. It fails without desk or login, or when a page or a text
@@ -113,7 +126,7 @@ func New(d Deps) (*Room, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Room{Deps: d, pages: pages, csrf: http.NewCrossOriginProtection()}
+	r := &Room{Deps: d, pages: pages}
 	r.handler = d.Edge.Wrap("console", edge.SecurityHeaders(page.CSP(), r.routes()))
 	return r, nil
 }
@@ -122,15 +135,9 @@ func New(d Deps) (*Room, error) {
 func (r *Room) ServeHTTP(w http.ResponseWriter, req *http.Request) { r.handler.ServeHTTP(w, req) }
 
 func (r *Room) routes() http.Handler {
-	e := echo.New()
-	e.HideBanner, e.HidePort = true, true
-	e.HTTPErrorHandler = r.failed
-	e.Use(r.enter)
-	get := func(path string, h func(*visit) error) {
-		e.Match([]string{http.MethodGet, http.MethodHead}, path, r.signedIn(h))
-	}
+	e := room.New(room.Options{Pages: r.pages, Layout: "dense", Explain: r.explain})
+	get := func(path string, h func(*visit) error) { room.Get(e, path, r.signedIn(h)) }
 	post := func(path string, h func(*visit) error) { e.POST(path, r.signedIn(h)) }
-	e.Match([]string{http.MethodGet, http.MethodHead}, "/static/*", echo.WrapHandler(r.pages.Assets()))
 	e.POST("/logout", func(c echo.Context) error { r.Login.SignOut(c.Response(), c.Request()); return nil })
 
 	get("/", (*visit).home)
@@ -156,7 +163,8 @@ func (r *Room) routes() http.Handler {
 	get("/screening", (*visit).screening)
 	get("/runs", (*visit).runs)
 	get("/holds", (*visit).holds)
-	post("/holds/:id", (*visit).releaseHold)
+	post("/holds/:id", (*visit).decideHold)
+	post("/alerts/:id/judge", (*visit).judgeAgain)
 	get("/audit", (*visit).audit)
 	post("/audit/export", (*visit).exportAudit)
 	get("/keeping", (*visit).keeping)
@@ -164,24 +172,4 @@ func (r *Room) routes() http.Handler {
 	get("/persons/:id/data", (*visit).personData)
 	post("/search", (*visit).search)
 	return e
-}
-
-// enter is what every request passes: its route for the log, methods we
-// answer, and where a form came from.
-func (r *Room) enter(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		req := c.Request()
-		edge.SetRoute(req.Context(), c.Path())
-		switch req.Method {
-		case http.MethodGet, http.MethodHead, http.MethodPost:
-		default: // echo would answer OPTIONS by itself
-			c.Response().Header().Set("Allow", "GET, HEAD, POST")
-			return echo.ErrMethodNotAllowed
-		}
-		if err := r.csrf.Check(req); err != nil {
-			edge.Annotate(req.Context(), "problem", "cross_origin")
-			return echo.ErrForbidden
-		}
-		return next(c)
-	}
 }

@@ -15,6 +15,7 @@
 //	POST /cases/{id}/report/file the exported XML
 //	POST /proposals/{id}         decides a closing of many
 //	GET  /alerts/{id}            every hit with its inputs
+//	POST /alerts/{id}/judge      every hit once more, from what was stored
 //	GET  /rules/changes          sets of rules, and a form for a new draft
 //	POST /rules/changes          drafts one
 //	GET  /rules/changes/{id}     what it changes, what it said in shadow
@@ -22,7 +23,8 @@
 //	POST /rules/changes/{id}/backtest  both sets over stored history, drawn
 //	GET  /persons/{id}/data      what the person himself may get, as a file
 //	GET  /rules /screening /runs /holds /audit /keeping
-//	POST /holds/{id} /audit/export /keeping /search /logout
+//	POST /holds/{id}             do=release, refuse; approve, return (a second person)
+//	POST /audit/export /keeping /search /logout
 //	GET  /static/…               assets
 //
 // The page decides nothing: who may do what, and that two people decide, is

@@ -73,9 +73,10 @@ type filterForm struct {
 	Active               bool
 }
 
-// families that the catalogue knows, in the order of the select.
-var families = []string{"payer", "payout", "accounts", "structuring", "limits", "velocity", "pass_through", "behaviour", "device",
-	"geography", "screening", "network", "merchant", "text", "victim", "fraud"}
+// families of the catalogue's rules, and those of other sources, in the order of
+// the select.
+var families = []string{"third_party", "payout_account", "sanctions", "pep", "structuring", "pass_through", "fan_in", "fan_out", "cycle", "shared_account",
+	"shared_device", "shared_network", "mule", "vasp", "velocity", "anomaly", "geography", "player_protection", "fraud", "text", "merchant", "authentication"}
 
 func (v *visit) filter(q url.Values) compliance.Filter {
 	severity, _ := strconv.ParseInt(q.Get("severity"), 10, 64) // anything else chooses all

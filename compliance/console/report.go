@@ -67,7 +67,28 @@ func (v *visit) theReport() (*compliance.Case, *compliance.Report, error) {
 		return nil, nil, err
 	}
 	r, err := v.Desk.Draft(v.ctx(), v.officer, c, facts, v.Goaml)
+	if err == nil && r.ID == "" { // nobody has written yet
+		err = v.tellWhy(c, &r.Draft)
+	}
 	return c, r, err
+}
+
+// tellWhy begins the account of what happened with what the rules saw.
+func (v *visit) tellWhy(c *compliance.Case, draft *goaml.Report) error {
+	var p casePage
+	hits, err := v.alerts(c, &p)
+	if err != nil {
+		return err
+	}
+	slices.SortStableFunc(hits, func(a, b compliance.Hit) int { return a.At().Compare(b.At()) })
+	lines := []string{}
+	for _, h := range hits {
+		if why := v.explain(h); h.Inputs != nil && !slices.Contains(lines, why) {
+			lines = append(lines, why)
+		}
+	}
+	draft.Facts = strings.TrimSpace(strings.Join(append([]string{draft.Facts}, lines[:min(len(lines), 20)]...), "\n"))
+	return nil
 }
 
 // report is GET /cases/{id}/report.

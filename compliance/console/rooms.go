@@ -23,6 +23,10 @@ func (v *visit) rules() error {
 	if err != nil {
 		return err
 	}
+	seen, err := v.seeing()
+	if err != nil {
+		return err
+	}
 	type ruleRow struct {
 		ID, Title, Version       string
 		Alerts, Open, FP, NS, SR int64
@@ -59,7 +63,8 @@ func (v *visit) rules() error {
 	return v.show("rules", page.Page{Name: "rules", Title: v.say("nav.rules"), Self: v.Request().URL, Data: struct {
 		Rows    []ruleRow
 		Changes bool
-	}{rows, v.Book != nil}})
+		Seeing  *seeing
+	}{rows, v.Book != nil, seen}})
 }
 
 // adviceText says what a suggested limit would have meant.
@@ -73,7 +78,7 @@ func (v *visit) adviceText(a compliance.Advice) string {
 
 // screening is GET /screening: open hits, and what is cleared.
 func (v *visit) screening() error {
-	hits, _, err := v.Desk.Queue(v.ctx(), v.officer, compliance.Filter{Family: "screening", Limit: listed})
+	hits, _, err := v.Desk.Queue(v.ctx(), v.officer, compliance.Filter{Listed: true, Limit: listed})
 	if err != nil {
 		return err
 	}
@@ -167,60 +172,6 @@ func (v *visit) runs() error {
 	return v.show("runs", page.Page{Name: "runs", Title: v.say("nav.runs"), Self: v.Request().URL, Data: data})
 }
 
-// holds is GET /holds.
-func (v *visit) holds() error {
-	list, err := v.Desk.Holds(v.ctx(), v.officer, 200)
-	if err != nil {
-		return err
-	}
-	type holdRow struct {
-		ID, Case, CaseShort, What string
-		Cause                     string
-		Since                     instant
-		State                     badge
-		Release                   bool
-		By                        string
-	}
-	names := v.names()
-	var open, done []holdRow
-	for _, h := range list {
-		r := holdRow{ID: h.ID, Case: h.CaseID, CaseShort: short(h.CaseID), Cause: v.say("hold." + h.Cause), Since: v.at(h.Since()), By: names[h.EndedBy]}
-		r.What = v.say("hold.all_of", "who", "…"+short(h.PersonID))
-		if h.ObjectID != "" {
-			r.What = h.ObjectID
-		}
-		switch {
-		case h.EndedAt != 0:
-			r.State = badge{"done", v.say("hold.ended", "when", v.at(h.Ended()).Text)}
-			done = append(done, r)
-			continue
-		case h.Decision == "blocked":
-			r.State = badge{"failed", v.say("state.blocked")}
-		case h.WaitUntil != 0 && v.Now().Before(h.Until()):
-			r.State = badge{"look", v.say("clock.waiting", "day", v.day(h.Until()))}
-		case h.WaitUntil != 0:
-			r.State = badge{"look", v.say("clock.waited")}
-		default:
-			r.State = badge{"look", v.say("hold.held")}
-		}
-		r.Release = h.Cause == compliance.HoldRule
-		open = append(open, r)
-	}
-	return v.show("holds", page.Page{Name: "holds", Title: v.say("nav.holds"), Self: v.Request().URL, Data: struct{ Open, Done []holdRow }{open, done}})
-}
-
-// releaseHold is POST /holds/{id}.
-func (v *visit) releaseHold() error {
-	form, err := v.form()
-	if err != nil {
-		return err
-	}
-	if err := v.Desk.ReleaseObject(v.ctx(), v.officer, v.Param("id"), form.Get("note")); err != nil {
-		return err
-	}
-	return v.away("/holds")
-}
-
 // audit is GET /audit?below=: the chain, newest first.
 func (v *visit) audit() error {
 	below, _ := strconv.ParseInt(v.QueryParam("below"), 10, 64) // anything else begins at the end
@@ -266,7 +217,7 @@ func (v *visit) audit() error {
 
 // exportAudit is POST /audit/export.
 func (v *visit) exportAudit() error {
-	if !v.officer.Has(compliance.Admin, compliance.MLRO) {
+	if !v.officer.Has(compliance.Admin, compliance.MLRO, compliance.Auditor) {
 		return psd2.Fail(psd2.CodeForbidden, "role_missing", "your role does not allow this")
 	}
 	v.attach("application/jsonl", "audit.jsonl")

@@ -20,6 +20,7 @@ import (
 	"github.com/rialto-hub/rialto/compliance/console"
 	"github.com/rialto-hub/rialto/compliance/goaml"
 	"github.com/rialto-hub/rialto/compliance/rulebook"
+	"github.com/rialto-hub/rialto/compliance/score"
 	"github.com/rialto-hub/rialto/psd2"
 	"github.com/rialto-hub/rialto/psd2/jose"
 	"github.com/rialto-hub/rialto/psd2/store"
@@ -34,6 +35,7 @@ var (
 	bert  = compliance.Officer{ID: "ofc_bert", Name: "Bert Buchfink", Roles: []compliance.Role{compliance.Analyst}, Credential: "key-bert"}
 	maria = compliance.Officer{ID: "ofc_maria", Name: "Maria Meise", Roles: []compliance.Role{compliance.MLRO}, Credential: "key-maria"}
 	milan = compliance.Officer{ID: "ofc_milan", Name: "Moritz Milan", Roles: []compliance.Role{compliance.MLRO}, Credential: "key-milan"}
+	rita  = compliance.Officer{ID: "ofc_rita", Name: "Rita Rabe", Roles: []compliance.Role{compliance.Viewer, compliance.Auditor}, Credential: "key-rita"}
 	admin = compliance.Officer{ID: "ofc_adam", Name: "Adam Adler", Roles: []compliance.Role{compliance.Admin}, Credential: "key-adam"}
 )
 
@@ -111,23 +113,41 @@ type world struct {
 	book   *rulebook.Book
 	server *httptest.Server
 	hits   int
+	watch  *watched
 }
+
+// watched says what it was told to.
+type watched struct {
+	blind []compliance.Blind
+	drift []score.Drifted
+}
+
+func (w *watched) Blind(context.Context) ([]compliance.Blind, int, error) { return w.blind, 1000, nil }
+
+func (w *watched) BlindTo(_ context.Context, ids []string) ([]compliance.Blind, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	return w.blind, nil
+}
+
+func (w *watched) Drift(context.Context) ([]score.Drifted, error) { return w.drift, nil }
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	w := &world{t: t, clock: testkit.NewClock()}
+	w := &world{t: t, clock: testkit.NewClock(), watch: &watched{}}
 	w.db = testkit.SQLite(t, w.clock.Now)
 	keys, err := jose.NewKeySet(rand.Reader, w.clock.Now())
 	must(t, err)
 	w.Desk, err = compliance.NewDesk(compliance.Config{}, compliance.Deps{Store: w.db, Keys: keys, Now: w.clock.Now, Random: rand.Reader})
 	must(t, err)
 	w.badges = &badges{clock: w.clock, open: map[string]console.Session{}}
-	for _, o := range []compliance.Officer{anna, bert, maria, milan, admin} {
+	for _, o := range []compliance.Officer{anna, bert, maria, milan, admin, rita} {
 		w.badges.open[o.ID] = console.Session{Officer: o, Passkey: true, Began: w.clock.Now(), Used: w.clock.Now()}
 	}
 	w.book, err = rulebook.Open(ctx, rulebook.Config{}, rulebook.Deps{Store: w.db, Keys: keys, Audit: w.Desk, Outcomes: w.Desk, History: past{w.clock.Now}, Random: rand.Reader})
 	must(t, err)
-	room, err := console.New(console.Deps{Desk: w.Desk, Book: w.book, Login: w.badges, Goaml: goaml.Sandbox(), Now: w.clock.Now,
+	room, err := console.New(console.Deps{Desk: w.Desk, Book: w.book, Watch: w.watch, Login: w.badges, Goaml: goaml.Sandbox(), Now: w.clock.Now,
 		Merchant: func(context.Context, string) string { return "Casino Royal" }})
 	must(t, err)
 	w.server = httptest.NewServer(room)

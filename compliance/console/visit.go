@@ -84,26 +84,27 @@ func (v *visit) sayOr(key, word string) string {
 // section is an entry of the navigation, for those who have a use for it.
 type section struct {
 	name  string
+	key   string // that opens it, "" none
 	roles []compliance.Role
 }
 
 var (
 	everybody = []compliance.Role{compliance.Viewer, compliance.Analyst, compliance.MLRO, compliance.Admin}
 	sections  = []section{
-		{"queue", everybody}, {"rules", everybody}, {"screening", []compliance.Role{compliance.Viewer, compliance.Analyst, compliance.MLRO}},
-		{"runs", everybody}, {"holds", []compliance.Role{compliance.Analyst, compliance.MLRO}},
-		{"audit", []compliance.Role{compliance.Admin, compliance.MLRO}}, {"keeping", []compliance.Role{compliance.Admin, compliance.MLRO}},
+		{"queue", "q", everybody}, {"rules", "", everybody}, {"screening", "", []compliance.Role{compliance.Viewer, compliance.Analyst, compliance.MLRO}},
+		{"runs", "", everybody}, {"holds", "", []compliance.Role{compliance.Analyst, compliance.MLRO, compliance.Auditor}},
+		{"audit", "", []compliance.Role{compliance.Admin, compliance.MLRO, compliance.Auditor}}, {"keeping", "", []compliance.Role{compliance.Admin, compliance.MLRO}},
 	}
 )
 
 // show renders a page. place is the section it belongs to.
 func (v *visit) show(place string, p page.Page) error {
 	p.Lang, p.Layout = v.lang, "dense"
-	p.Scripts = append(p.Scripts, "console.js")
+	p.Scripts = append(p.Scripts, "keys.js", "console.js")
 	p.Extra = map[string]any{"Officer": v.officer.Name, "Works": v.officer.Has(compliance.Analyst, compliance.MLRO)}
 	for _, s := range sections {
 		if v.officer.Has(s.roles...) {
-			p.Nav = append(p.Nav, page.Link{Text: v.say("nav." + s.name), Href: "/" + s.name, Current: s.name == place})
+			p.Nav = append(p.Nav, page.Link{Text: v.say("nav." + s.name), Href: "/" + s.name, Current: s.name == place, Key: s.key})
 		}
 	}
 	return v.pages.Render(v.Response(), p)
@@ -134,25 +135,11 @@ func (v *visit) attach(contentType, name string) {
 	h.Set("Content-Disposition", `attachment; filename="`+name+`"`) // names are ours
 }
 
-// failed turns what went wrong into a page; the cause is in the log, under the
-// trace id that the page names.
-func (r *Room) failed(err error, c echo.Context) {
-	if c.Response().Committed {
-		return
-	}
-	ctx := c.Request().Context()
-	status, key := classify(err)
-	edge.NoteFailure(c.Response(), c.Request(), status, err)
-	lang := page.Negotiate(c.Response(), c.Request(), "")
-	p := page.Page{Name: "error", Lang: lang, Layout: "dense", Status: status, Title: r.pages.Say(lang, "error."+key+".title"),
-		Data: page.Problem{
-			Lead: r.pages.Say(lang, "error."+key+".lead"), Next: r.explained(lang, err),
-			Links:   []page.Link{{Text: r.pages.Say(lang, "error.back"), Href: back(c.Request())}, {Text: r.pages.Say(lang, "error.home"), Href: "/queue"}},
-			TraceID: edge.TraceID(ctx),
-		}}
-	if err := r.pages.Render(c.Response(), p); err != nil {
-		edge.Annotate(ctx, "error", err.Error())
-	}
+// explain completes the page about a failure: what the desk says to it, the
+// way back, and the trace id that the log has the cause under.
+func (r *Room) explain(req *http.Request, lang page.Lang, err error, p *page.Problem) {
+	p.Next, p.TraceID = r.explained(lang, err), edge.TraceID(req.Context())
+	p.Links = []page.Link{{Text: r.pages.Say(lang, "error.back"), Href: back(req)}, {Text: r.pages.Say(lang, "error.home"), Href: "/queue"}}
 }
 
 // explained is what the desk says to its officers: who was faster and when,
@@ -182,32 +169,4 @@ func back(r *http.Request) string {
 		return u.RequestURI()
 	}
 	return "/queue"
-}
-
-// classify gives the status and the family of texts for an error.
-func classify(err error) (status int, key string) {
-	var fromEcho *echo.HTTPError
-	if errors.As(err, &fromEcho) {
-		status = fromEcho.Code
-	} else {
-		status = edge.StatusOf(err)
-	}
-	switch status {
-	case http.StatusNotFound:
-		return status, "not_found"
-	case http.StatusUnauthorized:
-		return status, "nobody"
-	case http.StatusMethodNotAllowed:
-		return status, "method"
-	case http.StatusTooManyRequests:
-		return status, "limit"
-	case http.StatusForbidden:
-		return status, "forbidden"
-	case http.StatusConflict:
-		return status, "conflict"
-	}
-	if status >= http.StatusInternalServerError {
-		return status, "internal"
-	}
-	return status, "request"
 }

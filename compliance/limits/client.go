@@ -25,7 +25,7 @@ type Config struct {
 
 // Client speaks to a limit service over HTTP:
 //
-//	POST {URL}/v1/reservations                {"reservation","person","amount_minor","currency":"EUR"} → {"granted","left_minor"}
+//	POST {URL}/v1/reservations                {"reservation","person","amount_minor","currency":"EUR"} → {"granted","left_minor","limit_minor"?}
 //	POST {URL}/v1/reservations/{id}/confirm   → 204
 //	POST {URL}/v1/reservations/{id}/release   → 204, also for one it has never seen
 type Client struct {
@@ -67,6 +67,9 @@ type Order struct {
 type Decision struct {
 	Granted   bool  `json:"granted"`
 	LeftMinor int64 `json:"left_minor"`
+	// LimitMinor is the person's own monthly limit, whatever was decided; a
+	// service that does not tell leaves everybody at DefaultLimit.
+	LimitMinor *int64 `json:"limit_minor,omitempty"`
 }
 
 // Reserve implements Authority.
@@ -83,7 +86,7 @@ func (c *Client) Reserve(ctx context.Context, reservation, person string, amount
 	if err := json.Unmarshal(answer, &d); err != nil {
 		return Answer{}, fmt.Errorf("limits: the answer is no decision: %w", err)
 	}
-	return Answer{Granted: d.Granted, LeftMinor: max(0, d.LeftMinor)}, nil
+	return Answer{Granted: d.Granted, LeftMinor: max(0, d.LeftMinor), LimitMinor: d.LimitMinor}, nil
 }
 
 // Confirm implements Authority.

@@ -20,7 +20,6 @@ type Request struct {
 	PaymentID   string
 	PersonKey   string // the same at all merchants; opaque
 	AmountMinor int64
-	LimitMinor  int64 // the person's own; 0: DefaultLimit
 }
 
 // Answer says whether there is room, and how much is left for a smaller
@@ -28,6 +27,9 @@ type Request struct {
 type Answer struct {
 	Granted   bool
 	LeftMinor int64 // with a refusal: what could still be paid in this month
+	// LimitMinor is the person's own monthly limit, of an authority's answer; nil
+	// when it does not tell.
+	LimitMinor *int64
 }
 
 // Authority is the central limit file. Every call may be repeated with the same
@@ -64,89 +66,206 @@ type reservation struct {
 	Month     string `db:"month"`
 	Amount    int64  `db:"amount_minor"`
 	State     string `db:"state"`
+	Counted   bool   `db:"counted"`
 	Told      string `db:"told"`
 	Tries     int64  `db:"tries"`
 }
 
-const selectReservations = `SELECT payment_id, person_key, month, amount_minor, state, told, tries FROM limit_reservations WHERE `
+const (
+	columns            = `payment_id, person_key, month, amount_minor, state, counted, told, tries`
+	selectReservations = `SELECT ` + columns + ` FROM limit_reservations WHERE `
+)
 
 // errReleased refuses to take up what was given back.
 var errReleased = psd2.Fail(psd2.CodeConflict, "reservation_ended", "the reservation has ended")
 
-// Reserve takes room for a deposit, here and at the authority. An error means
+// Reserve takes room for a deposit: at the authority, if there is one, and then
+// in the hub's own count, by the limit that the authority tells. An error means
 // that nobody knows: do not initiate. Asking again for the same payment gives
 // the same answer.
-func (k *Keeper) Reserve(ctx context.Context, r Request) (Answer, error) {
-	if r.PaymentID == "" || r.PersonKey == "" || r.AmountMinor <= 0 || r.LimitMinor < 0 {
+func (k *Keeper) Reserve(ctx context.Context, r Request) (a Answer, err error) {
+	if r.PaymentID == "" || r.PersonKey == "" || r.AmountMinor <= 0 {
 		return Answer{}, psd2.Invalid("", "reservation_incomplete", "a reservation needs a payment, a person and an amount")
 	}
-	if r.LimitMinor == 0 {
-		r.LimitMinor = DefaultLimit
-	}
-	var a Answer
-	err := k.db.Tx(ctx, func(tx *store.Tx) (err error) {
-		a, err = reserve(tx, r)
-		return err
+	counted := false
+	err = k.db.Tx(ctx, func(tx *store.Tx) (err error) {
+		a = Answer{}
+		if counted, err = note(tx, r); err != nil || counted || k.authority != nil {
+			a.Granted = counted
+			return err
+		}
+		if a, err = count(tx, r.PaymentID); err != nil || a.Granted {
+			return err
+		}
+		return forget(tx, r.PaymentID)
 	})
-	if err != nil || !a.Granted || k.authority == nil {
+	if err != nil || counted || k.authority == nil {
 		return a, err
 	}
-	a, err = k.authority.Reserve(ctx, r.PaymentID, r.PersonKey, r.AmountMinor)
-	if err == nil && a.Granted {
-		return a, nil
-	}
-	// Refused, or nobody knows. The caller's context may be what ended it.
-	if giveBack := k.db.Tx(context.WithoutCancel(ctx), func(tx *store.Tx) error { return k.Release(tx, r.PaymentID) }); giveBack != nil {
-		return Answer{}, errors.Join(err, giveBack)
-	}
-	if err != nil {
-		return Answer{}, &psd2.Error{Code: psd2.CodeUnavailable, Reason: "limit_service_unavailable", Message: "the limit service does not answer", Err: err}
+	return k.ask(ctx, r)
+}
+
+// ask reserves at the authority what is noted here. What it grants is counted;
+// what it refuses is forgotten; and when nobody knows, or the hub's own count is
+// above the limit all the same, it is told that the reservation is over.
+func (k *Keeper) ask(ctx context.Context, r Request) (Answer, error) {
+	a, asked := k.authority.Reserve(ctx, r.PaymentID, r.PersonKey, r.AmountMinor)
+	granted := asked == nil && a.Granted
+	// The caller's context may be what ended the call.
+	err := k.db.Tx(context.WithoutCancel(ctx), func(tx *store.Tx) error {
+		if asked != nil {
+			return k.Release(tx, r.PaymentID)
+		}
+		if a.LimitMinor != nil {
+			if err := keepLimit(tx, r.PersonKey, *a.LimitMinor); err != nil {
+				return err
+			}
+		}
+		if !granted {
+			return forget(tx, r.PaymentID)
+		}
+		own, err := count(tx, r.PaymentID)
+		if a.Granted = own.Granted; err != nil || own.Granted {
+			return err
+		}
+		a.LeftMinor = 0 // there it is reserved and has to be given back: no smaller amount can follow
+		return k.Release(tx, r.PaymentID)
+	})
+	switch {
+	case asked != nil:
+		return Answer{}, &psd2.Error{Code: psd2.CodeUnavailable, Reason: "limit_service_unavailable", Message: "the limit service does not answer", Err: errors.Join(asked, err)}
+	case err != nil:
+		return Answer{}, err
 	}
 	return a, nil
 }
 
-func reserve(tx *store.Tx, r Request) (Answer, error) {
+// note keeps that a reservation is wanted, before anybody is asked. It says
+// whether it is granted and counted already.
+func note(tx *store.Tx, r Request) (counted bool, err error) {
 	var old reservation
-	err := tx.Get(&old, selectReservations+`payment_id = ?`, r.PaymentID)
+	err = tx.Get(&old, selectReservations+`payment_id = ?`, r.PaymentID)
 	switch {
 	case err == nil && old.State == "released":
-		return Answer{}, errReleased
-	case err == nil:
-		return Answer{Granted: true}, nil
+		return false, errReleased
+	case err == nil && (old.Counted || old.Amount == r.AmountMinor):
+		return old.Counted, nil
+	case err == nil: // the last answer was never heard; that amount is not wanted any more
+		return false, psd2.Fail(psd2.CodeConflict, "reservation_changed", "another amount is being asked for")
 	case !errors.Is(err, sql.ErrNoRows):
-		return Answer{}, err
+		return false, err
 	}
 	month := monthOf(tx.Now)
 	if _, err := tx.Exec(`INSERT INTO limit_months (person_key, month, used_minor) VALUES (?, ?, 0) ON CONFLICT (person_key, month) DO NOTHING`, r.PersonKey, month); err != nil {
+		return false, err
+	}
+	_, err = tx.Exec(`INSERT INTO limit_reservations (payment_id, person_key, month, amount_minor, state, counted, told, tries, next_at, created_at)
+		VALUES (?, ?, ?, ?, 'reserved', 0, '', 0, 0, ?)`, r.PaymentID, r.PersonKey, month, r.AmountMinor, tx.Now.UnixMicro())
+	return false, err
+}
+
+// count takes a noted reservation into its month, if the person's limit leaves
+// room for it there: one conditional update.
+func count(tx *store.Tx, paymentID string) (Answer, error) {
+	var r reservation
+	if err := tx.Get(&r, selectReservations+`payment_id = ?`, paymentID); err != nil {
+		return Answer{}, err
+	}
+	switch {
+	case r.State == "released":
+		return Answer{}, errReleased
+	case r.Counted: // by another process, that was asked the same
+		return Answer{Granted: true}, nil
+	}
+	limit, _, err := limitOf(tx.Get, r.PersonKey)
+	if err != nil {
 		return Answer{}, err
 	}
 	n, err := tx.Exec(`UPDATE limit_months SET used_minor = used_minor + ? WHERE person_key = ? AND month = ? AND used_minor <= ?`,
-		r.AmountMinor, r.PersonKey, month, r.LimitMinor-r.AmountMinor)
+		r.Amount, r.PersonKey, r.Month, limit-r.Amount)
 	if err != nil {
 		return Answer{}, err
 	}
 	if n == 0 {
 		var used int64
-		err := tx.Get(&used, `SELECT used_minor FROM limit_months WHERE person_key = ? AND month = ?`, r.PersonKey, month)
-		return Answer{LeftMinor: max(0, r.LimitMinor-used)}, err
+		err := tx.Get(&used, `SELECT used_minor FROM limit_months WHERE person_key = ? AND month = ?`, r.PersonKey, r.Month)
+		return Answer{LeftMinor: max(0, limit-used)}, err
 	}
-	_, err = tx.Exec(`INSERT INTO limit_reservations (payment_id, person_key, month, amount_minor, state, told, tries, next_at, created_at)
-		VALUES (?, ?, ?, ?, 'reserved', '', 0, 0, ?)`, r.PaymentID, r.PersonKey, month, r.AmountMinor, tx.Now.UnixMicro())
+	_, err = tx.Exec(`UPDATE limit_reservations SET counted = 1 WHERE payment_id = ?`, paymentID)
 	return Answer{Granted: err == nil}, err
+}
+
+// forget undoes a reservation of which nobody else has to be told, so that a
+// smaller amount may be asked for.
+func forget(tx *store.Tx, paymentID string) error {
+	var r reservation
+	err := tx.Get(&r, `DELETE FROM limit_reservations WHERE payment_id = ? AND state = 'reserved' RETURNING `+columns, paymentID)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil // ended meanwhile
+	}
+	if err != nil || !r.Counted {
+		return err
+	}
+	_, err = tx.Exec(`UPDATE limit_months SET used_minor = used_minor - ? WHERE person_key = ? AND month = ?`, r.Amount, r.PersonKey, r.Month)
+	return err
+}
+
+// Withdraw gives room back that was granted to a deposit which something else
+// stopped before its order. again says that the same payment may ask anew, for
+// less; it may not where an authority has to be told first.
+func (k *Keeper) Withdraw(ctx context.Context, paymentID string) (again bool, err error) {
+	again = k.authority == nil
+	err = k.db.Tx(ctx, func(tx *store.Tx) error {
+		if again {
+			return forget(tx, paymentID)
+		}
+		return k.Release(tx, paymentID)
+	})
+	return again && err == nil, err
+}
+
+func keepLimit(tx *store.Tx, personKey string, minor int64) error {
+	_, err := tx.Exec(`INSERT INTO limit_persons (person_key, limit_minor, told_at) VALUES (?, ?, ?)
+		ON CONFLICT (person_key) DO UPDATE SET limit_minor = excluded.limit_minor, told_at = excluded.told_at`, personKey, max(0, minor), tx.Now.UnixMicro())
+	return err
+}
+
+// limitOf is a person's monthly limit: his own, else the DefaultLimit.
+func limitOf(get func(dst any, query string, args ...any) error, personKey string) (minor int64, own bool, err error) {
+	err = get(&minor, `SELECT limit_minor FROM limit_persons WHERE person_key = ?`, personKey)
+	if errors.Is(err, sql.ErrNoRows) {
+		return DefaultLimit, false, nil
+	}
+	return minor, err == nil, err
+}
+
+// Limit is the monthly limit that a person has himself, as far as the authority
+// has told it; nil: that of everybody.
+func (k *Keeper) Limit(ctx context.Context, personKey string) (*int64, error) {
+	minor, own, err := limitOf(k.reader(ctx), personKey)
+	if err != nil || !own {
+		return nil, err
+	}
+	return &minor, nil
+}
+
+func (k *Keeper) reader(ctx context.Context) func(dst any, query string, args ...any) error {
+	return func(dst any, query string, args ...any) error { return k.db.Get(ctx, dst, query, args...) }
 }
 
 // Left is what a person can still pay in this month by the hub's own count: the
 // hosted page offers it where the merchant allows a smaller deposit.
-func (k *Keeper) Left(ctx context.Context, personKey string, limitMinor int64) (int64, error) {
-	if limitMinor == 0 {
-		limitMinor = DefaultLimit
+func (k *Keeper) Left(ctx context.Context, personKey string) (int64, error) {
+	limit, _, err := limitOf(k.reader(ctx), personKey)
+	if err != nil {
+		return 0, err
 	}
 	var used int64
-	err := k.db.Get(ctx, &used, `SELECT used_minor FROM limit_months WHERE person_key = ? AND month = ?`, personKey, monthOf(k.db.Now()))
+	err = k.db.Get(ctx, &used, `SELECT used_minor FROM limit_months WHERE person_key = ? AND month = ?`, personKey, monthOf(k.db.Now()))
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return 0, err
 	}
-	return max(0, limitMinor-used), nil
+	return max(0, limit-used), nil
 }
 
 // Confirm makes a reservation final, in the transaction that learns that the
@@ -174,18 +293,18 @@ func (k *Keeper) end(tx *store.Tx, paymentID, state string) error {
 	if r.State == state || r.State == "confirmed" {
 		return nil
 	}
-	told, change := "", int64(0)
+	told, change, counted := "", int64(0), state == "confirmed"
 	if k.authority != nil {
 		told = map[string]string{"confirmed": "confirm", "released": "release"}[state]
 	}
 	switch {
-	case state == "released":
+	case r.Counted && !counted:
 		change = -r.Amount
-	case r.State == "released":
+	case counted && !r.Counted:
 		change = r.Amount
 	}
-	n, err := tx.Exec(`UPDATE limit_reservations SET state = ?, told = ?, tries = 0, next_at = ? WHERE payment_id = ? AND state = ?`,
-		state, told, tx.Now.UnixMicro(), paymentID, r.State)
+	n, err := tx.Exec(`UPDATE limit_reservations SET state = ?, counted = ?, told = ?, tries = 0, next_at = ? WHERE payment_id = ? AND state = ? AND counted = ?`,
+		state, number(counted), told, tx.Now.UnixMicro(), paymentID, r.State, number(r.Counted))
 	if err != nil {
 		return err
 	}
@@ -194,6 +313,13 @@ func (k *Keeper) end(tx *store.Tx, paymentID, state string) error {
 	}
 	_, err = tx.Exec(`UPDATE limit_months SET used_minor = used_minor + ? WHERE person_key = ? AND month = ?`, change, r.PersonKey, r.Month)
 	return err
+}
+
+func number(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 const (

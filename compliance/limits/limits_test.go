@@ -68,7 +68,7 @@ func (w *world) step() {
 
 func (w *world) wantLeft(want int64) {
 	w.t.Helper()
-	got, err := w.Left(ctx, "anna", 0)
+	got, err := w.Left(ctx, "anna")
 	must(w.t, err)
 	if used := w.service.Used("anna"); got != want || limits.DefaultLimit-used != want {
 		w.t.Errorf("left %d here and %d there, want %d", got, limits.DefaultLimit-used, want)
@@ -144,18 +144,154 @@ func TestTheAuthorityHasTheLastWord(t *testing.T) {
 		if err != nil || a.Granted || a.LeftMinor != 5000 {
 			t.Errorf("%+v %v, want a refusal with 5000 left", a, err)
 		}
-		if left, err := w.Left(ctx, "anna", 0); err != nil || left != limits.DefaultLimit {
-			t.Errorf("the hub's own count kept %d", limits.DefaultLimit-left)
+		if left, err := w.Left(ctx, "anna"); err != nil || left != 5000 {
+			t.Errorf("by the hub's own count %d are left of 5000, %v", left, err)
 		}
 	})
 }
 
-func TestTwoDepositsAtOnceCannotBothTakeTheRest(t *testing.T) {
+// A person's own limit counts, a higher one as well as a lower one: the answer
+// tells it, and the hub goes by it from then on (GlüStV §6c(1)).
+func TestAPersonsOwnLimitIsHonoured(t *testing.T) {
+	worlds(t, func(t *testing.T, w *world) {
+		if limit, err := w.Limit(ctx, "anna"); err != nil || limit != nil {
+			t.Fatalf("known before anybody was asked: %v %v", limit, err)
+		}
+		w.service.SetLimit("anna", 300_000)
+		for i, want := range []bool{true, true, false} {
+			a, err := w.reserve(fmt.Sprint("pay", i), 120_000)
+			if err != nil || a.Granted != want || !want && a.LeftMinor != 60_000 {
+				t.Fatalf("deposit %d: %+v %v", i, a, err)
+			}
+		}
+		limit, err := w.Limit(ctx, "anna")
+		if err != nil || limit == nil || *limit != 300_000 {
+			t.Fatalf("the limit kept is %v, %v", limit, err)
+		}
+		if left, err := w.Left(ctx, "anna"); err != nil || left != 60_000 {
+			t.Errorf("left %d, %v", left, err)
+		}
+		w.service.SetLimit("anna", 250_000)
+		if a, err := w.reserve("pay3", 20_000); err != nil || a.Granted || a.LeftMinor != 10_000 {
+			t.Errorf("lowered meanwhile: %+v %v", a, err)
+		}
+		if left, err := w.Left(ctx, "anna"); err != nil || left != 10_000 {
+			t.Errorf("left %d, %v", left, err)
+		}
+		if a, err := limits.New(w.db, nil).Reserve(ctx, limits.Request{PaymentID: "pay4", PersonKey: "anna", AmountMinor: 10_001}); err != nil || a.Granted || a.LeftMinor != 10_000 {
+			t.Errorf("by the own count alone: %+v %v", a, err)
+		}
+	})
+}
+
+// lax grants everything and tells no limit. before is what happens before its
+// answer arrives.
+type lax struct {
+	limits.Authority
+	before func()
+}
+
+func (l *lax) Reserve(context.Context, string, string, int64) (limits.Answer, error) {
+	if l.before != nil {
+		l.before()
+	}
+	return limits.Answer{Granted: true}, nil
+}
+
+// Who is granted more than everybody's limit, and nobody says that it is his
+// own, is stopped by the hub's count; the authority learns that it is over.
+func TestTheOwnCountStandsBesideTheAuthority(t *testing.T) {
+	worlds(t, func(t *testing.T, w *world) {
+		k := limits.New(w.db, &lax{})
+		for i, want := range []bool{true, false} {
+			a, err := k.Reserve(ctx, limits.Request{PaymentID: fmt.Sprint("pay", i), PersonKey: "anna", AmountMinor: 70_000})
+			if err != nil || a.Granted != want || a.LeftMinor != 0 {
+				t.Fatalf("deposit %d: %+v %v", i, a, err)
+			}
+		}
+		if left, err := k.Left(ctx, "anna"); err != nil || left != 30_000 {
+			t.Errorf("left %d, %v", left, err)
+		}
+		_, err := w.Step(ctx, w.clock.Add(time.Hour)) // the service has seen neither, and is told to release one
+		must(t, err)
+		if a, b := w.service.State("pay0"), w.service.State("pay1"); a+b != "released" {
+			t.Errorf("the service was told %q and %q", a, b)
+		}
+	})
+}
+
+// A process that dies between the question and the answer has granted nothing:
+// the next one asks again.
+func TestOnlyAnAnswerGrants(t *testing.T) {
+	worlds(t, func(t *testing.T, w *world) {
+		k := limits.New(w.db, &lax{before: func() { panic("dies") }})
+		func() {
+			defer func() { _ = recover() }() // the process
+			_, _ = k.Reserve(ctx, limits.Request{PaymentID: "pay0", PersonKey: "anna", AmountMinor: 6000})
+		}()
+		w.service.SetLimit("anna", 5000)
+		if a, err := w.reserve("pay0", 6000); err != nil || a.Granted {
+			t.Errorf("granted though nobody did: %+v %v", a, err)
+		}
+	})
+}
+
+// What something else stops gives its room back, and may ask for less when no
+// authority has to be told first.
+func TestAWithdrawnReservationLeavesItsRoom(t *testing.T) {
+	worlds(t, func(t *testing.T, w *world) {
+		own := limits.New(w.db, nil)
+		for i, c := range []struct {
+			k     *limits.Keeper
+			again bool
+		}{{own, true}, {w.Keeper, false}} {
+			r := limits.Request{PaymentID: fmt.Sprint("pay", i), PersonKey: "anna", AmountMinor: 60_000}
+			if a, err := c.k.Reserve(ctx, r); err != nil || !a.Granted {
+				t.Fatalf("%+v %v", a, err)
+			}
+			again, err := c.k.Withdraw(ctx, r.PaymentID)
+			if left, leftErr := c.k.Left(ctx, "anna"); err != nil || leftErr != nil || again != c.again || left != limits.DefaultLimit {
+				t.Fatalf("%v, %d left, %v %v", again, left, err, leftErr)
+			}
+			r.AmountMinor = 20_000
+			if a, err := c.k.Reserve(ctx, r); a.Granted != c.again || (err == nil) != c.again {
+				t.Errorf("less: %+v %v", a, err)
+			}
+			w.end(c.k.Release, r.PaymentID)
+		}
+		w.step()
+		w.wantLeft(limits.DefaultLimit)
+	})
+}
+
+// What the authority refuses was never reserved: a smaller amount may follow.
+func TestASmallerAmountMayFollowARefusal(t *testing.T) {
+	worlds(t, func(t *testing.T, w *world) {
+		w.service.SetLimit("anna", 4000)
+		a, err := w.reserve("pay0", 10000)
+		if err != nil || a.Granted || a.LeftMinor != 4000 {
+			t.Fatalf("%+v %v", a, err)
+		}
+		if left, err := w.Left(ctx, "anna"); err != nil || left != 4000 {
+			t.Errorf("left %d, %v", left, err)
+		}
+		if a, err = w.reserve("pay0", 4000); err != nil || !a.Granted {
+			t.Errorf("the smaller one: %+v %v", a, err)
+		}
+		w.end(w.Confirm, "pay0")
+		w.step()
+		if used := w.service.Used("anna"); used != 4000 || w.service.State("pay0") != "confirmed" {
+			t.Errorf("used %d, %s", used, w.service.State("pay0"))
+		}
+	})
+}
+
+func TestFiftyDepositsAtOnceCannotPassTheLimit(t *testing.T) { // C43
 	worlds(t, func(t *testing.T, w *world) {
 		own := limits.New(w.db, nil)
 		var granted atomic.Int64
 		var all sync.WaitGroup
-		for i := range 16 {
+		for i := range 50 {
 			all.Go(func() {
 				a, err := own.Reserve(ctx, limits.Request{PaymentID: fmt.Sprint("pay", i), PersonKey: "anna", AmountMinor: 30000})
 				if err != nil {

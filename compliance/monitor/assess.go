@@ -3,7 +3,9 @@ package monitor
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/rialto-hub/rialto/compliance/rules"
@@ -16,6 +18,7 @@ type assessment struct {
 	set      *ruleSet
 	state    int64
 	changes  []*change
+	more     []rest // to be judged again some time
 	verdicts []*verdict
 	swept    bool
 }
@@ -26,6 +29,7 @@ type verdict struct {
 	judged *rules.Judgement
 	shadow *rules.Judgement // what the set in shadow says; nil without one
 	seen   []float64        // numbers the model saw; nil without one
+	near   *rules.Hit       // of what no rule hit: the line it came nearest to
 }
 
 // assess reads what the rules need and judges, and writes nothing: subjects as
@@ -47,11 +51,9 @@ func (m *Monitor) assess(ctx context.Context, set *ruleSet, state int64, subject
 			wanted[s.fact.ID] = s
 		}
 	}
-	if !swept {
-		for _, c := range a.changes {
-			if err := m.addLater(v, c, a.changes, wanted); err != nil {
-				return nil, err
-			}
+	for _, c := range a.changes {
+		if err := m.addLater(v, c, a, wanted); err != nil {
+			return nil, err
 		}
 	}
 	return a, m.judgeAll(v, a, wanted)
@@ -91,20 +93,21 @@ func (m *Monitor) look(v *view, s subject) (*change, error) {
 
 // addLater adds those who were judged without a change that they ought to have
 // seen.
-func (m *Monitor) addLater(v *view, c *change, changes []*change, wanted map[string]subject) error {
+func (m *Monitor) addLater(v *view, c *change, a *assessment, wanted map[string]subject) error {
 	if c.same || c.fact.Status == rules.Pending {
 		return nil
 	}
-	ids, err := v.later(c.fact)
+	ids, more, err := v.later(c.fact)
 	if err != nil {
 		return err
 	}
+	a.more = append(a.more, more...)
 	for _, id := range ids {
 		if _, ok := wanted[id]; ok {
 			continue
 		}
-		if i := slices.IndexFunc(changes, func(c *change) bool { return c.fact.ID == id }); i >= 0 {
-			wanted[id] = changes[i].subject
+		if i := slices.IndexFunc(a.changes, func(c *change) bool { return c.fact.ID == id }); i >= 0 {
+			wanted[id] = a.changes[i].subject
 			continue
 		}
 		var r row
@@ -138,14 +141,14 @@ func (m *Monitor) judgeAll(v *view, a *assessment, wanted map[string]subject) er
 }
 
 // judge lets the rules, the set in shadow and the model look at a transaction.
-// A deposit that failed moved no money: it is decided without rules, and counts
-// as a try for others.
+// What failed moved no money: it is decided by what was found before, the
+// gate's refusal say, and counts as a try for others.
 func (m *Monitor) judge(v *view, set *ruleSet, one *verdict) error {
 	f := one.fact
 	engine := set.live.of(f.Merchant)
 	if f.Status == rules.Failed {
 		one.judged = &rules.Judgement{ID: f.ID, Profile: engine.Profile, Version: engine.Version, Action: rules.Allow}
-		return nil
+		return v.found(one.judged)
 	}
 	h, err := v.history(set.reach(f.Merchant), f)
 	if err != nil {
@@ -154,6 +157,11 @@ func (m *Monitor) judge(v *view, set *ruleSet, one *verdict) error {
 	if one.judged, err = engine.Judge(f, h); err != nil {
 		return err
 	}
+	if m.deps.Samples != nil && len(one.judged.Hits) == 0 && f.Status != rules.Pending {
+		if hit, ok := engine.Nearest(f, h); ok {
+			one.near = &hit
+		}
+	}
 	if set.shadowID != "" {
 		if one.shadow, err = set.shadow.of(f.Merchant).Judge(f, h); err != nil {
 			return err
@@ -161,6 +169,25 @@ func (m *Monitor) judge(v *view, set *ruleSet, one *verdict) error {
 	}
 	one.seen, one.scored, err = m.score(set, f, h)
 	return err
+}
+
+// found makes a judgement of the hits that are stored.
+func (v *view) found(j *rules.Judgement) error {
+	var docs []string
+	if err := v.Select(&docs, `SELECT hit FROM monitor_hits WHERE transaction_id = ?`, j.ID); err != nil {
+		return err
+	}
+	for _, doc := range docs {
+		var hit rules.Hit
+		if err := json.Unmarshal([]byte(doc), &hit); err != nil {
+			return fmt.Errorf("hits of %s: %w", j.ID, err)
+		}
+		if hit.Action.Above(j.Action) {
+			j.Action = hit.Action
+		}
+		j.Score = min(j.Score+hit.Weight, 100)
+	}
+	return nil
 }
 
 // write stores an assessment, or fails with errMoved and stores nothing.
@@ -173,6 +200,11 @@ func (m *Monitor) write(tx *store.Tx, a *assessment, counts *tally) error {
 	}
 	for _, c := range a.changes {
 		if err := remember(tx, c); err != nil {
+			return err
+		}
+	}
+	for _, r := range a.more {
+		if err := r.enqueue(tx); err != nil {
 			return err
 		}
 	}
@@ -202,7 +234,18 @@ func (m *Monitor) writeVerdict(tx *store.Tx, a *assessment, v *verdict, counts *
 			return err
 		}
 	}
-	return m.decide(tx, v.judged, a.swept, counts)
+	first, err := m.decide(tx, v.judged, a.swept, counts)
+	if err != nil || !first || v.near == nil {
+		return err
+	}
+	f, err := v.finding("sample_"+v.fact.ID, *v.near, v.near.Weight)
+	if err != nil {
+		return err
+	}
+	if err := m.deps.Samples.RaiseSample(tx, f); err != nil {
+		return fmt.Errorf("sample: %w", err)
+	}
+	return nil
 }
 
 // settle assesses and writes, and does so again when the state has moved in

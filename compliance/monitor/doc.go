@@ -10,7 +10,10 @@
 //	  - What changes nothing that rules see, accepted becoming settled, say, is remembered and not judged again.
 //	  - A transaction has exactly one decision. It is made when money is accepted or the transaction has ended; later facts (the holder of
 //	    the account, say) may add hits to it. What never gets that far is decided by the sweeper, and a metric counts what is undecided.
-//	  - A transaction that came late is judged, and so are those after it that were judged without it.
+//	  - A transaction that came late is judged, and so are those after it that were judged without it: the first hundred at once, the rest by
+//	    the sweeper. A hit that becomes graver by that is told to the officers again. A merchant's hour that changes is judged again too.
+//	  - What is refused was judged by all rules and keeps what they found; having failed, it is decided by that.
+//	  - Of what was allowed without a hit, Samples draws some, with the line each came nearest to.
 //	  - The gate only reads. It judges by all rules every time, so its time says nothing; what compliance decides leaves the house as
 //	    payment_not_possible, except limit_exceeded, own_account_required and kyc_required, which are the player's to know. When the state
 //	    cannot be read, money out is held and money in is refused, or let through where the operator says so.

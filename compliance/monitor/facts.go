@@ -18,12 +18,20 @@ type Screened interface {
 	Screened(ctx context.Context, personID string) (*rules.Screening, *rules.PEP, error)
 }
 
+// Limits answers what monthly limit a person has himself, nil when it is that of
+// everybody or nobody has told. limits.Keeper is one.
+type Limits interface {
+	Limit(ctx context.Context, personKey string) (minor *int64, err error)
+}
+
 // deriver turns payments and transfers into facts.
 type deriver struct {
 	store    *store.DB
 	sources  *rules.Sources
 	lists    *rules.Lists
 	screened Screened // nil: no result is known
+	limits   Limits   // nil: everybody has the same
+	reports  Reports  // nil: none is known
 }
 
 // key is the keyed hash of something that identifies; "" stays unknown.
@@ -50,12 +58,19 @@ func (d *deriver) player(f *rules.Fact, personID string, p psd2.Player) {
 	}
 }
 
-// screening fills in what is stored about a person.
-func (d *deriver) screening(ctx context.Context, f *rules.Fact, personID string) (err error) {
-	if d.screened != nil && personID != "" {
-		f.Screening, f.PEP, err = d.screened.Screened(ctx, personID)
+// stored fills in what others keep about a person.
+func (d *deriver) stored(ctx context.Context, f *rules.Fact, personID string) (err error) {
+	if d.limits != nil && f.Gambling && f.Kind == rules.Deposit {
+		if f.MonthLimit, err = d.limits.Limit(ctx, f.Person); err != nil {
+			return err
+		}
 	}
-	return err
+	if d.screened != nil && personID != "" {
+		if f.Screening, f.PEP, err = d.screened.Screened(ctx, personID); err != nil {
+			return err
+		}
+	}
+	return d.reported(ctx, f, personID)
 }
 
 func years(born, now time.Time) int {
@@ -70,7 +85,7 @@ func years(born, now time.Time) int {
 func (d *deriver) account(f *rules.Fact, party psd2.Party) {
 	f.IBAN, f.IBANCountry, f.BIC = d.key("iban", string(party.IBAN)), party.IBAN.Country(), party.BIC
 	f.MuleListed = d.sources.Mule(string(party.IBAN))
-	f.VASPListed = d.sources.VASP(party.BIC)
+	f.VASPListed = d.sources.VASP(party.IBAN, party.BIC)
 }
 
 // holder fills in whose account it is. The hub has compared the names; here is
@@ -106,8 +121,7 @@ func (d *deriver) payment(p *psd2.Payment, m *psd2.Merchant) *rules.Fact {
 	if a := p.Last(); a != nil {
 		d.address(f, p.Personal.Attempts[a.ID].PSU.IP)
 	}
-	word := d.lists.Keyword(p.Personal.Reference, f.At)
-	f.Keyword = &word
+	d.lists.Purpose(f, p.Personal.Reference, p.Personal.Player.Name)
 	return f
 }
 
@@ -143,8 +157,7 @@ func (d *deriver) transfer(t *psd2.Transfer, m *psd2.Merchant, deposit *psd2.Pay
 	if t.Personal.VoP != nil {
 		f.VoP = string(t.Personal.VoP.Match)
 	}
-	word := d.lists.Keyword(t.Personal.Reference, f.At)
-	f.Keyword = &word
+	d.lists.Purpose(f, t.Personal.Reference, t.Personal.Player.Name)
 	return f
 }
 

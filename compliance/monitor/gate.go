@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/rialto-hub/rialto/compliance/rules"
@@ -32,6 +33,51 @@ func (v Verdict) PersonKey() string {
 	return v.subject.fact.Person
 }
 
+// LeftMinor is what the rule about the monthly limit would let the person pay,
+// by its own recorded numbers; 0 when another rule stopped the deposit.
+func (v Verdict) LeftMinor() int64 {
+	if v.Judgement == nil || v.subject.fact == nil {
+		return 0
+	}
+	left := int64(0)
+	for _, hit := range v.Judgement.Hits {
+		if hit.Action != rules.Block {
+			continue
+		}
+		limit, known := hit.Inputs["month_limit"].(float64)
+		if !known {
+			return 0
+		}
+		left = v.subject.fact.Amount
+		for _, used := range []string{"person_month", "person_24h"} { // this deposit included
+			if sum, ok := hit.Inputs[used].(float64); ok {
+				left = min(left, v.subject.fact.Amount+int64(limit-sum))
+			}
+		}
+	}
+	return max(left, 0)
+}
+
+// Risk is what the payer's authentication may go by (RTS Art. 2(2)): the weight
+// and the families of the rules that ask for more of it. What would only alert
+// is quiet: neither the payer nor his bank may notice which (GwG §47).
+func (v Verdict) Risk() (score int, families []string, quiet bool) {
+	if v.Judgement == nil {
+		return 0, nil, false
+	}
+	for _, hit := range v.Judgement.Hits {
+		if hit.Action != rules.StepUp {
+			quiet = true
+			continue
+		}
+		score = min(score+hit.Weight, 100)
+		if !slices.Contains(families, hit.Family) {
+			families = append(families, hit.Family)
+		}
+	}
+	return score, families, quiet
+}
+
 // FirstRule names the rule that decided, "" when none did.
 func (v Verdict) FirstRule() string {
 	if v.Judgement == nil {
@@ -55,7 +101,7 @@ func (m *Monitor) Gate() *Gate { return &Gate{m} }
 // payment's. With an error the verdict is the one to act on all the same.
 func (g *Gate) Deposit(ctx context.Context, p *psd2.Payment, merchant *psd2.Merchant) (Verdict, error) {
 	f := g.m.derive.payment(p, merchant)
-	if err := g.m.derive.screening(ctx, f, p.PersonID); err != nil {
+	if err := g.m.derive.stored(ctx, f, p.PersonID); err != nil {
 		return g.blind(f.Kind), err
 	}
 	return g.decide(ctx, subject{fact: f, personID: p.PersonID})
@@ -105,6 +151,11 @@ func (g *Gate) judge(ctx context.Context, s subject) (Verdict, error) {
 	if err != nil {
 		return g.blind(s.fact.Kind), err
 	}
+	if j.Action != rules.Allow && j.Action != rules.Alert { // what is recorded carries what the model says of it
+		if _, s.scored, err = g.m.score(set, s.fact, h); err != nil {
+			return g.blind(s.fact.Kind), err
+		}
+	}
 	v := Verdict{Action: j.Action, Judgement: j, subject: s}
 	if set.shadowID != "" {
 		v.shadowID = set.shadowID
@@ -134,9 +185,11 @@ func (g *Gate) blind(kind rules.Kind) Verdict {
 	return Verdict{Action: rules.Block, Reason: psd2.ReasonPaymentNotPossible}
 }
 
-// Record keeps what stopped or delayed a transaction, and alerts the officers.
-// The hub calls it in the transaction that acts on the verdict; what was
-// allowed leaves nothing to record.
+// Record keeps what the rules say of a transaction that they stop or delay, and
+// alerts the officers: of all hits, since who is refused may never come to the
+// consumer's rules, and an attempt is to be reported too (GwG §43). The hub
+// calls it in the transaction that acts on the verdict; what was allowed leaves
+// nothing to record.
 func (g *Gate) Record(tx *store.Tx, v Verdict) error {
 	if v.Judgement == nil || v.Action == rules.Allow {
 		return nil
@@ -148,9 +201,6 @@ func (g *Gate) Record(tx *store.Tx, v Verdict) error {
 	}
 	var counts tally
 	for _, hit := range v.Judgement.Hits {
-		if hit.Action == rules.Alert {
-			continue
-		}
 		if err := g.m.record(tx, v.subject, hit, v.Judgement, &counts); err != nil {
 			return err
 		}

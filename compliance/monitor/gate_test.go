@@ -2,6 +2,7 @@ package monitor_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -38,6 +39,35 @@ func TestTheGateSaysOnlyWhatMayBeSaid(t *testing.T) {
 			if err != nil || v.Action != c.action || v.Reason != c.reason {
 				t.Errorf("%s: %s %q %v, want %s %q", c.now, v.Action, v.Reason, err, c.action, c.reason)
 			}
+		}
+	})
+}
+
+// What raises the payer's authentication are the rules that ask for it. An alert
+// must not: he would notice it, so it is quiet.
+func TestOnlyRulesThatAskForMoreRaiseTheAuthentication(t *testing.T) {
+	databases(t, func(t *testing.T, w *world) {
+		m := w.monitor(nil, func(c *monitor.Config) { c.Profile = rules.ProfileOnlineDE })
+		for _, c := range []struct {
+			now      string
+			score    bool
+			families string
+			quiet    bool
+		}{
+			{"deposit 5000", false, "", false},
+			{"deposit 5000 ip_country=FR residence=PL", true, "geography", false},
+			{"deposit 5000 ip_country=KP", false, "", true},
+		} {
+			_, f := rulestest.Case{At: w.clock.Now(), Now: c.now}.Facts(t)
+			v, err := m.Gate().Decide(ctx, f)
+			must(t, err)
+			score, families, quiet := v.Risk()
+			if (score > 0) != c.score || strings.Join(families, " ") != c.families || quiet != c.quiet {
+				t.Errorf("%s: %d %v %v, hits %+v", c.now, score, families, quiet, v.Judgement.Hits)
+			}
+		}
+		if score, families, quiet := (monitor.Verdict{}).Risk(); score != 0 || families != nil || quiet {
+			t.Error("a verdict without a judgement has a risk")
 		}
 	})
 }

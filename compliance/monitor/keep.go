@@ -50,7 +50,6 @@ type oldRow struct {
 func (m *Monitor) retain(ctx context.Context, now time.Time) error {
 	until := now.AddDate(-m.cfg.KeepYears, 0, 0).UnixMicro()
 	var after oldRow
-	deleted, kept := 0, 0
 	for {
 		var rows []oldRow
 		err := m.deps.Store.Select(ctx, &rows, `SELECT id, at, person_id FROM monitor_transactions WHERE at < ? AND (at > ? OR at = ? AND id > ?) ORDER BY at, id LIMIT ?`,
@@ -62,32 +61,27 @@ func (m *Monitor) retain(ctx context.Context, now time.Time) error {
 			break
 		}
 		after = rows[len(rows)-1]
-		d, err := m.deleteOld(ctx, rows)
-		if err != nil {
+		if err := m.deleteOld(ctx, rows, until); err != nil {
 			return fmt.Errorf("retention: %w", err)
 		}
-		deleted, kept = deleted+d, kept+len(rows)-d
 	}
 	if err := m.deleteHours(ctx, until); err != nil {
 		return fmt.Errorf("retention: %w", err)
 	}
-	if deleted == 0 {
-		return nil
-	}
-	m.metrics.deleted.Add(float64(deleted))
-	return m.note(ctx, "monitor.retained", "monitor", map[string]any{"deleted": deleted, "kept": kept, "before": time.UnixMicro(until).UTC().Format(time.DateOnly)})
+	return nil
 }
 
-func (m *Monitor) note(ctx context.Context, action, object string, detail map[string]any) error {
-	m.deps.Log.InfoContext(ctx, "monitor: "+action, "object", object, "detail", detail)
+// note tells the audit chain, in the transaction of what it tells of.
+func (m *Monitor) note(tx *store.Tx, action, object string, detail map[string]any) error {
 	if m.deps.Audit == nil {
 		return nil
 	}
-	return m.deps.Audit.Record(ctx, compliance.ActorSystem, "rialto", action, object, detail)
+	return m.deps.Audit.RecordIn(tx, compliance.ActorSystem, "rialto", action, object, detail)
 }
 
-func (m *Monitor) deleteOld(ctx context.Context, rows []oldRow) (deleted int, err error) {
-	err = m.deps.Store.Tx(ctx, func(tx *store.Tx) error {
+func (m *Monitor) deleteOld(ctx context.Context, rows []oldRow, until int64) error {
+	deleted := 0
+	err := m.deps.Store.Tx(ctx, func(tx *store.Tx) error {
 		deleted = 0
 		if err := moveState(tx); err != nil {
 			return err
@@ -108,9 +102,17 @@ func (m *Monitor) deleteOld(ctx context.Context, rows []oldRow) (deleted int, er
 			}
 			deleted++
 		}
-		return nil
+		if deleted == 0 {
+			return nil
+		}
+		return m.note(tx, "monitor.retained", "monitor",
+			map[string]any{"deleted": deleted, "kept": len(rows) - deleted, "before": time.UnixMicro(until).UTC().Format(time.DateOnly)})
 	})
-	return deleted, err
+	if err == nil && deleted > 0 {
+		m.metrics.deleted.Add(float64(deleted))
+		m.deps.Log.InfoContext(ctx, "monitor: retention", "deleted", deleted, "kept", len(rows)-deleted)
+	}
+	return err
 }
 
 // deleteOne removes a transaction and everything that was said of it.
@@ -191,13 +193,15 @@ func (m *Monitor) Erase(ctx context.Context, personID string) (out Erasure, err 
 				return psd2.Fail(psd2.CodeConflict, "legal_hold", "a legal hold or a case keeps this data")
 			}
 		}
-		out, err = m.erase(tx, personID)
-		return err
+		if out, err = m.erase(tx, personID); err != nil {
+			return err
+		}
+		return m.note(tx, "monitor.erased", personID, map[string]any{"deleted": out.Deleted, "stripped": out.Stripped})
 	})
 	if err != nil {
 		return Erasure{}, fmt.Errorf("monitor: erase: %w", err)
 	}
-	return out, m.note(ctx, "monitor.erased", personID, map[string]any{"deleted": out.Deleted, "stripped": out.Stripped})
+	return out, nil
 }
 
 // Forget is Erase within the transaction of whoever has decided that nothing

@@ -14,6 +14,7 @@ import (
 	"github.com/rialto-hub/rialto/compliance/monitor"
 	"github.com/rialto-hub/rialto/compliance/rules"
 	"github.com/rialto-hub/rialto/compliance/score"
+	"github.com/rialto-hub/rialto/psd2/store"
 )
 
 // trained learns from invented ordinary transactions: small amounts, one a day.
@@ -100,6 +101,30 @@ func (w *world) inputsOf(id, rule string) json.RawMessage {
 	}
 	w.t.Fatal("there are no inputs")
 	return nil
+}
+
+// So it does with what the gate has stopped, which the consumer never judges.
+func TestWhatTheGateStopsCarriesTheModelsWord(t *testing.T) {
+	databases(t, func(t *testing.T, w *world) {
+		model := trained(t)
+		m := w.withModel(model)
+		mer, err := w.db.Merchant(ctx, merchant)
+		must(t, err)
+		p := w.deposit(payment{player: "p1", born: "1980-01-01", amount: 200000, open: true})
+		v, err := m.Gate().Deposit(ctx, p, mer)
+		must(t, err)
+		if v.Action != rules.Block {
+			t.Fatalf("%s", v.Action)
+		}
+		must(t, w.db.Tx(ctx, func(tx *store.Tx) error { return m.Gate().Record(tx, v) }))
+		var seen struct {
+			Model *score.Scored `json:"model"`
+		}
+		must(t, json.Unmarshal(w.inputsOf(p.ID, "R10"), &seen))
+		if seen.Model == nil || seen.Model.Version != model.Version || len(seen.Model.ForNovel) == 0 {
+			t.Errorf("the alert's inputs say of the model %+v", seen.Model)
+		}
+	})
 }
 
 // The metric shows when what comes in is unlike what was learned.

@@ -47,6 +47,13 @@ type Alerts interface {
 	Raise(tx *store.Tx, f compliance.Finding) error
 }
 
+// Samples draws from what was allowed without a hit, so that officers see what
+// the rules leave out. Which ones it takes depends on the finding's ID alone.
+// compliance.Desk is one.
+type Samples interface {
+	RaiseSample(tx *store.Tx, f compliance.Finding) error
+}
+
 // Keeper says whose data have to stay though their time is over: a legal hold,
 // or an open case.
 type Keeper interface {
@@ -55,13 +62,14 @@ type Keeper interface {
 
 // Audit notes what was removed. compliance.Desk is one.
 type Audit interface {
-	Record(ctx context.Context, actorKind, actor, action, object string, detail map[string]any) error
+	RecordIn(tx *store.Tx, actorKind, actor, action, object string, detail map[string]any) error
 }
 
 // Deps are the monitor's neighbours.
 type Deps struct {
 	Store     *store.DB
 	Alerts    Alerts
+	Samples   Samples          // nil: none are taken
 	Book      *rulebook.Book   // what is in force and in shadow; nil: Catalogue, and nothing in shadow
 	Catalogue *rules.Catalogue // nil: the one that ships
 	Model     *score.Model     // nil: Config.Model, or none
@@ -69,6 +77,8 @@ type Deps struct {
 	Audit     Audit            // nil: deletions go to the log only
 	Sources   *rules.Sources   // nil: opened from the Config
 	Screened  Screened         // nil: nobody is screened, and the rules say so
+	Limits    Limits           // nil: nobody has a monthly limit of his own
+	Reports   Reports          // nil: rules know of no earlier report of suspicion
 	Bus       *bus.Bus         // nil: only the clock wakes the monitor
 	Holder    string           // names this process in leases
 	Log       *slog.Logger
@@ -126,7 +136,7 @@ func New(c Config, d Deps) (*Monitor, error) {
 	if err := d.openModel(c.Model); err != nil {
 		return nil, err
 	}
-	m := &Monitor{cfg: c, deps: d, metrics: newMetrics(d.Metrics), derive: &deriver{d.Store, d.Sources, d.Sources.Lists, d.Screened}}
+	m := &Monitor{cfg: c, deps: d, metrics: newMetrics(d.Metrics), derive: &deriver{d.Store, d.Sources, d.Sources.Lists, d.Screened, d.Limits, d.Reports}}
 	m.sets = sets{cfg: c, book: d.Book, lists: d.Sources.Lists, model: d.Model, refused: m.metrics.refused, log: d.Log, clock: d.Store.Now}
 	if err := m.sets.open(d.Catalogue); err != nil {
 		return nil, err
@@ -287,7 +297,7 @@ func (m *Monitor) load(ctx context.Context, objectID string) (subject, error) {
 			return subject{}, nil // his person was erased: what is remembered stays as it is
 		}
 		f := m.derive.payment(p, merchant)
-		return subject{fact: f, personID: p.PersonID}, m.derive.screening(ctx, f, p.PersonID)
+		return subject{fact: f, personID: p.PersonID}, m.derive.stored(ctx, f, p.PersonID)
 	case psd2.IsID(psd2.PrefixRefund, objectID), psd2.IsID(psd2.PrefixPayout, objectID):
 		t, err := db.Transfer(ctx, objectID)
 		if err != nil {
@@ -315,7 +325,7 @@ func (m *Monitor) transfer(ctx context.Context, t *psd2.Transfer) (subject, erro
 		}
 	}
 	f := m.derive.transfer(t, merchant, deposit)
-	return subject{fact: f, personID: t.PersonID}, m.derive.screening(ctx, f, t.PersonID)
+	return subject{fact: f, personID: t.PersonID}, m.derive.stored(ctx, f, t.PersonID)
 }
 
 // gone makes nothing of an object that is no more: its person was erased.

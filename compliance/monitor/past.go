@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -72,18 +73,21 @@ const (
 	one = observed + ` WHERE id = ?`
 
 	upToHere = ` AND at >= ? AND at <= ? AND NOT (at = ? AND id >= ?) ORDER BY at DESC, id DESC LIMIT ?`
-	fromHere = ` AND decided = 1 AND at >= ? AND NOT (at = ? AND id <= ?) ORDER BY at, id LIMIT ?`
+	fromHere = ` AND decided = 1 AND at >= ? AND NOT (at = ? AND id <= ?)`
 )
 
 // entity is one of those whose past is read: its key in a fact, and how many
 // of its transactions are looked at. What a player or person did is needed
-// whole; thresholds on shared things are small, so the newest will do.
+// whole; of shared things the newest will do, and of those before them what
+// each player did last: many small transactions of one hide no other.
 type entity struct {
 	over          string
 	key           func(*rules.Fact) string
 	limit         int
 	marks, wholes string // queries, newest first
 	later         string // and of what has been judged after a place, oldest first
+	enqueue       string // marks that to be judged again
+	others        string // of shared things: what each player did last before a place
 }
 
 const (
@@ -96,7 +100,17 @@ func entityOf(over, column string, limit int, key func(*rules.Fact) string) enti
 	if limit == sharedLimit {
 		where += ` AND ` + column + ` <> ''` // as its index says
 	}
-	return entity{over, key, limit, marked + where + upToHere, observed + where + upToHere, `SELECT id FROM monitor_transactions` + where + fromHere}
+	e := entity{
+		over: over, key: key, limit: limit, marks: marked + where + upToHere, wholes: observed + where + upToHere,
+		later:   `SELECT id, at FROM monitor_transactions` + where + fromHere + ` ORDER BY at, id LIMIT ?`,
+		enqueue: `UPDATE monitor_transactions SET decided = 0` + where + fromHere,
+	}
+	if limit == sharedLimit {
+		e.others = observed + ` WHERE id IN (SELECT id FROM (SELECT id, ROW_NUMBER() OVER (PARTITION BY player_key, merchant_id, kind,
+			CASE WHEN status IN ('accepted', 'settled') THEN 1 ELSE 0 END ORDER BY at DESC, id DESC) AS nth FROM monitor_transactions` + where +
+			` AND at >= ? AND at <= ? AND NOT (at = ? AND id >= ?)%s) AS theirs WHERE nth = 1) ORDER BY at DESC, id DESC LIMIT ?`
+	}
+	return e
 }
 
 // entities are in the order of lists.
@@ -217,9 +231,38 @@ func (v *view) history(reach func(over string) time.Duration, f *rules.Fact) (*r
 		if err != nil {
 			return nil, fmt.Errorf("history: %w", err)
 		}
-		*to[i] = list
+		if *to[i], err = v.before(e, key, list, f.At); err != nil {
+			return nil, fmt.Errorf("history: %w", err)
+		}
 	}
 	return &h, nil
+}
+
+// othersReach is how far back different players of a shared thing are counted.
+const othersReach = 31 * 24 * time.Hour
+
+// before puts before a list that was cut what each player did last before it.
+func (v *view) before(e *entity, key string, list []rules.Observation, at time.Time) ([]rules.Observation, error) {
+	if e.others == "" || len(list) < e.limit {
+		return list, nil
+	}
+	cut, from := place{list[0].At, list[0].ID}, at.Add(-othersReach).UnixMicro()
+	if cut.at < from {
+		return list, nil
+	}
+	args, without := []any{key, from, cut.at, cut.at, cut.id}, ""
+	if len(v.fresh) > 0 {
+		without = ` AND id NOT IN (?` + strings.Repeat(`,?`, len(v.fresh)-1) + `)`
+		for id := range v.fresh {
+			args = append(args, id)
+		}
+	}
+	var rows []remembered
+	if err := v.Select(&rows, fmt.Sprintf(e.others, without), append(args, e.limit)...); err != nil {
+		return nil, err
+	}
+	old := v.past.keep(rows)
+	return append(v.overlay(old, e, key, from, cut), list...), nil
 }
 
 // windowMargin is how much earlier a window begins for the others of a batch,

@@ -3,6 +3,7 @@ package monitor_test
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -133,6 +134,34 @@ func TestASetInShadowOnlyWatches(t *testing.T) {
 		must(t, w.catchUp(m))
 		if n := w.number(`SELECT COUNT(*) FROM rulebook_verdicts`); n != 3 {
 			t.Errorf("%d verdicts: it went on after it was withdrawn", n)
+		}
+	})
+}
+
+// It watches the merchants' hours too.
+func TestASetInShadowWatchesTheMerchantsHours(t *testing.T) {
+	databases(t, func(t *testing.T, w *world) {
+		book := w.book()
+		m := w.withBook(book)
+		text := strings.Replace(string(rules.ShippedText()), "  refund_share: 0.3\n", "  refund_share: 0.1\n", 1)
+		s, err := book.Draft(ctx, anna, []byte(text), "a merchant who refunds much")
+		must(t, err)
+		_, err = book.Backtest(ctx, anna, s.ID, rulebook.Span{From: w.clock.Now().Add(-time.Hour), Until: w.clock.Now().Add(time.Hour)})
+		must(t, err)
+		_, err = book.Shadow(ctx, anna, s.ID)
+		must(t, err)
+		back := played("r", w.clock.Now(), 1, rules.Settled, 2000)
+		back.Kind, back.SourceIBAN = rules.Refund, back.IBAN
+		must(t, m.Observe(ctx, played("d", w.clock.Now().Add(-48*time.Hour), 1, rules.Settled, 10000), back))
+		must(t, m.Hours(ctx, w.clock.Now().Add(time.Hour)))
+		if n := w.number(`SELECT COUNT(*) FROM compliance_hits`); n != 0 {
+			t.Errorf("%d hits of a set in shadow", n)
+		}
+		w.clock.Add(time.Minute)
+		r, err := book.ShadowReport(ctx, anna, s.ID)
+		must(t, err)
+		if want := (rulebook.RuleVolume{Rule: "R30", Other: 1, OnlyOther: 1}); !slices.Contains(r.Rules, want) || r.Transactions != 2 {
+			t.Errorf("report %+v", r)
 		}
 	})
 }

@@ -22,18 +22,15 @@ var errMoved = errors.New("monitor: judged by a state that has changed")
 
 // swapState moves the revision on, or fails when it is another than was read.
 func swapState(tx *store.Tx, read int64) error {
-	n, err := tx.Exec(`INSERT INTO cursors (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE cursors.value = ?`, stateName, read+1, read)
-	if err == nil && n != 1 {
+	swapped, err := tx.SwapCursor(stateName, read, read+1)
+	if err == nil && !swapped {
 		return errMoved
 	}
 	return err
 }
 
 // moveState moves the revision on, whatever it is.
-func moveState(tx *store.Tx) error {
-	_, err := tx.Exec(`INSERT INTO cursors (name, value) VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET value = cursors.value + 1`, stateName)
-	return err
-}
+func moveState(tx *store.Tx) error { return tx.AddCursor(stateName, 1) }
 
 // cursors reads, in a transaction that writes nothing, where the consumer is
 // in the journal and the revision of what is remembered.
@@ -131,7 +128,7 @@ func number(b bool) int64 {
 }
 
 // count adds a fact to its merchant's hour, instead of what it replaces: when
-// and whose a transaction is never changes.
+// and whose a transaction is never changes. An hour that changes is judged again.
 func count(tx *store.Tx, c *change) error {
 	h := rules.Hour{Hour: c.fact.At.Unix() / 3600}
 	h.Count(c.fact, 1)
@@ -144,31 +141,56 @@ func count(tx *store.Tx, c *change) error {
 	_, err := tx.Exec(`INSERT INTO monitor_hours (merchant_id, hour, deposits, deposit_sum, refund_sum, failed, judged) VALUES (?,?,?,?,?,?,0)
 		ON CONFLICT (merchant_id, hour) DO UPDATE SET deposits = monitor_hours.deposits + excluded.deposits,
 			deposit_sum = monitor_hours.deposit_sum + excluded.deposit_sum, refund_sum = monitor_hours.refund_sum + excluded.refund_sum,
-			failed = monitor_hours.failed + excluded.failed`,
+			failed = monitor_hours.failed + excluded.failed, judged = 0`,
 		c.fact.Merchant, h.Hour, h.Deposits, h.Sum, h.Refunds, h.Failed)
 	return err
 }
 
-// laterLimit bounds how many are judged again when one comes late.
+// laterLimit bounds how many of one entity are judged again at once when one
+// comes late; the sweeper does the others.
 const laterLimit = 128
 
+// rest are those of one entity after a place, who were judged without something
+// that came late.
+type rest struct {
+	entity *entity
+	key    string
+	after  place
+}
+
+// enqueue leaves them to the sweeper.
+func (r rest) enqueue(tx *store.Tx) error {
+	_, err := tx.Exec(r.entity.enqueue, r.key, r.after.at, r.after.at, r.after.id)
+	return err
+}
+
 // later lists what shares an entity with a fact, came after it and has been
-// judged without it.
-func (v *view) later(f *rules.Fact) ([]string, error) {
-	at := f.At.UnixMicro()
-	var out []string
+// judged without it: the first of each entity, and where there is more.
+func (v *view) later(f *rules.Fact) (ids []string, more []rest, err error) {
 	for i := range entities {
-		key := entities[i].key(f)
+		e := &entities[i]
+		key := e.key(f)
 		if key == "" {
 			continue
 		}
-		var ids []string
-		if err := v.Select(&ids, entities[i].later, key, at, at, f.ID, laterLimit); err != nil {
-			return nil, err
+		var list []struct {
+			ID string `db:"id"`
+			At int64  `db:"at"`
 		}
-		out = append(out, ids...)
+		at := placeOf(f)
+		if err := v.Select(&list, e.later, key, at.at, at.at, at.id, laterLimit+1); err != nil {
+			return nil, nil, err
+		}
+		if len(list) > laterLimit {
+			list = list[:laterLimit]
+			last := list[laterLimit-1]
+			more = append(more, rest{e, key, place{last.At, last.ID}})
+		}
+		for _, one := range list {
+			ids = append(ids, one.ID)
+		}
 	}
-	return out, nil
+	return ids, more, nil
 }
 
 // hours reads a merchant's past up to an hour.

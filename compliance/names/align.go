@@ -29,6 +29,19 @@ type alignment struct {
 	exact       bool    // every word that matters found the very same word
 }
 
+// sureWords counts the words of the first name that certainly found their
+// like: no initial, no title, no particle.
+func (al *alignment) sureWords() (n int) {
+	for _, l := range al.links {
+		if l.similar >= sureSimilar && l.how != Initial && l.how != Acronym && al.first[bits.TrailingZeros32(l.first)].class == core {
+			n += bits.OnesCount32(l.first)
+		}
+	}
+	return n
+}
+
+const sureSimilar = 0.85
+
 // aligner finds the best joints between two names. The weights belong to the tokens by position; a caller that knows the rarity of words
 // gives its own. It keeps its buffers between calls and is not safe for concurrent use.
 type aligner struct {

@@ -28,6 +28,11 @@ func TestPairsThatAreOneName(t *testing.T) {
 		{"Company", "L.I.N. Werke", "LIN Werke"},
 		{"Organization", "NAO", "National Astronomers Order"},
 		{"LegalEntity", "Lindqvist G.m.b.H.", "LINDQVIST GMBH"},
+		{"Company", "ACME GmbH", "Acme Gesellschaft mit beschraenkter Haftung"},
+		{"Company", "Lindqvist OHG", "Lindqvist Offene Handelsgesellschaft"},
+		{"LegalEntity", "Lindqvist UG (haftungsbeschränkt)", "Lindqvist Unternehmergesellschaft (haftungsbeschränkt)"},
+		{"Organization", "Lindqvist e.V.", "Lindqvist eingetragener Verein"},
+		{"Company", "Lindqvist S.p.A.", "Lindqvist Società per Azioni"},
 		{"", "Anna Lindqvist", "Lindqvist Anna"},
 	} {
 		if s := Pair(c[0], c[1], c[2]); s < PairThreshold {

@@ -2,10 +2,10 @@ package names
 
 import (
 	"bufio"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -20,10 +20,14 @@ type RunOptions struct {
 type Tally struct {
 	Rows     int // names screened, or pairs compared
 	Findings int // of these, at or above the threshold
+	Nameless int // of these, without any name to look for
 }
 
-// headings are the titles by which the first line of a file with names is known to be a header.
-var headings = set("query name names full_name fullname holder player customer payer payee")
+// headings are the titles of a column with names; headings and besides are those by which the first line is known to be a header.
+var (
+	headings = set("query name names full_name fullname holder player customer payer payee listed_name player_name holder_name entity_name")
+	besides  = set("id entity_id entry_id player_id customer_id schema variant label birth_date date_of_birth country")
+)
 
 const longestLine = 1 << 20
 
@@ -58,6 +62,9 @@ func RunScreen(w io.Writer, r io.Reader, x *Index, o RunOptions) (Tally, error) 
 			name = cells[column]
 		}
 		tally.Rows++
+		if strings.TrimSpace(name) == "" {
+			tally.Nameless++
+		}
 		if hits := x.Screen(Query{Name: name}, 1); len(hits) > 0 {
 			h := hits[0]
 			fmt.Fprintf(out, "%s\t%.6f\t%s\t%s\n", name, h.Score, cell(h.EntryID), cell(h.EntryName))
@@ -77,39 +84,48 @@ func RunScreen(w io.Writer, r io.Reader, x *Index, o RunOptions) (Tally, error) 
 // cell keeps a value within its column.
 func cell(s string) string { return strings.Join(strings.Fields(s), " ") }
 
+// columnFor finds the column with the names by the first line, and says whether that is a header. A column that is not there is an
+// error: a file read past its names would look like one in which nobody is listed.
 func columnFor(wanted string, first []string) (column int, header bool, err error) {
-	title := func(i int) string { return strings.ToLower(strings.TrimSpace(first[i])) }
-	if n, numErr := strconv.Atoi(wanted); numErr == nil {
-		if n < 1 {
-			return 0, false, errors.New("names: columns are counted from 1")
+	titles := make([]string, len(first))
+	for i, cell := range first {
+		titles[i] = strings.ReplaceAll(strings.ToLower(strings.TrimSpace(cell)), " ", "_")
+		header = header || headings[titles[i]] || besides[titles[i]]
+	}
+	switch n, numErr := strconv.Atoi(wanted); {
+	case wanted == "":
+		return usualColumn(titles), header, nil
+	case numErr != nil:
+		i := slices.Index(titles, strings.ReplaceAll(strings.ToLower(strings.TrimSpace(wanted)), " ", "_"))
+		if i < 0 {
+			return 0, false, fmt.Errorf("names: no column titled %q", wanted)
 		}
-		return n - 1, n <= len(first) && headings[title(n-1)], nil
+		return i, true, nil
+	case n < 1:
+		return 0, false, errors.New("names: columns are counted from 1")
+	case n > len(first):
+		return 0, false, fmt.Errorf("names: there is no column %d: tabs part the first line into %d", n, len(first))
+	default:
+		return n - 1, header, nil
 	}
-	for i := range first {
-		if wanted != "" && title(i) == strings.ToLower(wanted) {
-			return i, true, nil
-		}
-	}
-	if wanted != "" {
-		return 0, false, fmt.Errorf("names: no column titled %q", wanted)
-	}
+}
+
+// usualColumn is the column titled query, else name, else anything that stands over names; the first when there is none.
+func usualColumn(titles []string) int {
 	for _, usual := range []string{"query", "name"} {
-		for i := range first {
-			if title(i) == usual {
-				return i, true, nil
-			}
+		if i := slices.Index(titles, usual); i >= 0 {
+			return i
 		}
 	}
-	return 0, headings[title(0)], nil
+	return max(0, slices.IndexFunc(titles, func(title string) bool { return headings[title] }))
 }
 
 // RunPairs compares the pairs of a CSV file with a header that names the columns name1 and name2, and schema if there is one, and writes
 // one tab-separated line for each, in order, below the header "name1 name2 score". PairThreshold decides what counts as a finding.
 func RunPairs(w io.Writer, r io.Reader) (Tally, error) {
 	var tally Tally
-	in := csv.NewReader(bufio.NewReader(r))
-	in.FieldsPerRecord = -1
-	header, err := in.Read()
+	in := newRecords(r)
+	header, err := in.next()
 	if err != nil {
 		return tally, fmt.Errorf("names: read header: %w", err)
 	}
@@ -130,7 +146,7 @@ func RunPairs(w io.Writer, r io.Reader) (Tally, error) {
 	out := bufio.NewWriter(w)
 	fmt.Fprint(out, "name1\tname2\tscore\n")
 	for {
-		row, err := in.Read()
+		row, err := in.next()
 		if errors.Is(err, io.EOF) {
 			return tally, out.Flush()
 		}

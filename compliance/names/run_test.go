@@ -26,7 +26,7 @@ func TestScreenWritesOneRowPerNameInOrder(t *testing.T) {
 	if !strings.HasSuffix(lines[4], "\tt:1\tROSTAMIAN, Kambiz") {
 		t.Errorf("last %q", lines[4])
 	}
-	if tally != (Tally{Rows: 4, Findings: 2}) {
+	if tally != (Tally{Rows: 4, Findings: 2, Nameless: 1}) {
 		t.Errorf("tally %+v", tally)
 	}
 }
@@ -43,7 +43,12 @@ func TestScreenFindsItsColumn(t *testing.T) {
 		{"2", "id\tname\n7\tKambiz Rostamian\n", 1, false},
 		{"2", "7\tKambiz Rostamian\n8\tKambiz Rostamian\n", 2, false},
 		{"who", "id\tWho\n7\tKambiz Rostamian\n", 1, false},
-		{"2", "7\n", 1, false}, // a short row is a row without a name
+		{"2", "7\tKambiz Rostamian\n8\n", 2, false}, // a short row is a row without a name
+		{"2", "entity_id\tbearer\n7\tKambiz Rostamian\n", 1, false},
+		{"2", "Alias\tLISTED NAME\tvariant\nx\tKambiz Rostamian\ty\n", 1, false},
+		{"", "id\tholder\n7\tKambiz Rostamian\n", 1, false},
+		{"9", "id\tname\n7\tKambiz Rostamian\n", 0, true}, // read past its names, everybody would look unlisted
+		{"3", "Person,Kambiz Rostamian,Anna Koch\n", 0, true},
 		{"0", "a\n", 0, true},
 		{"nowhere", "id\tname\n", 0, true},
 		{"", "", 0, false},
@@ -52,6 +57,9 @@ func TestScreenFindsItsColumn(t *testing.T) {
 		tally, err := RunScreen(&out, strings.NewReader(c.in), x, RunOptions{Column: c.column})
 		if (err != nil) != c.wrong || tally.Rows != c.rows {
 			t.Errorf("column %q of %q: %+v, %v", c.column, c.in, tally, err)
+		}
+		if c.rows > 0 && tally.Findings != 1+strings.Count(c.in, "8\tKambiz") {
+			t.Errorf("column %q of %q: %d findings in %q", c.column, c.in, tally.Findings, out.String())
 		}
 		if c.rows > 0 && !c.wrong && len(strings.Split(out.String(), "\n")) != c.rows+2 {
 			t.Errorf("column %q of %q: %q", c.column, c.in, out.String())
@@ -73,6 +81,28 @@ func TestPairsWriteOneRowPerPairInOrder(t *testing.T) {
 	for _, bad := range []string{"", "name1,other\na,b\n"} {
 		if _, err := RunPairs(&out, strings.NewReader(bad)); err == nil {
 			t.Errorf("%q: no error", bad)
+		}
+	}
+}
+
+// A quote that somebody wrote as a letter spoils neither its pair nor another.
+func TestPairsWithBareQuotesAreCompared(t *testing.T) {
+	var out strings.Builder
+	in := "\ufeffschema,name1,name2\r\n" +
+		`Person,John "Jack" Smith,Smith John Jack` + "\r\n\r\n" +
+		`Person,"Jack" Smith,Jack Smith` + "\r\n" +
+		`Person,"Rostamian, Kambiz "Kam"",Kambiz Rostamian` + "\r\n" +
+		`Person,"Kambiz` + "\n" + `Rostamian",Kambiz Rostamian` + "\n" +
+		`Person,"Anna Koch,Anna Koch` + "\n" +
+		`Person,Anna Koch,Otto Kunz`
+	tally, err := RunPairs(&out, strings.NewReader(in))
+	if err != nil || tally.Rows != 6 || tally.Findings != 5 {
+		t.Fatalf("%+v %v\n%s", tally, err, out.String())
+	}
+	for _, want := range []string{"\nJohn \"Jack\" Smith\tSmith John Jack\t", "\n\"Jack\" Smith\tJack Smith\t", "\nRostamian, Kambiz \"Kam\"\tKambiz Rostamian\t",
+		"\nKambiz Rostamian\tKambiz Rostamian\t", "\n\"Anna Koch\tAnna Koch\t", "\nAnna Koch\tOtto Kunz\t"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, out.String())
 		}
 	}
 }

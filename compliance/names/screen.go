@@ -25,7 +25,12 @@ type Hit struct {
 	Explanation Explanation
 }
 
-var screenToll = toll{conflict: 2.4, first: 0.6, second: 0.22}
+// What a query has more than a listed name of one word is likely another
+// person's family name; when two words agree it is likely a middle name.
+var (
+	screenToll = toll{conflict: 2.4, first: 0.6, second: 0.22}
+	middleToll = toll{conflict: 2.4, first: 0.42, second: 0.22}
+)
 
 const (
 	mostAligned   = 48  // names that are aligned with the query, after a cheap ranking of all that share a word with it
@@ -78,7 +83,11 @@ func (x *Index) gradeAll(q *Query, tokens []token, reading int, s *scratch) {
 
 func (x *Index) gradeName(q *Query, n *listedName, r *alignment) float64 {
 	e := &x.entries[n.entry]
-	score := grade(r.likeness(screenToll), r.credit/(r.credit+rarityHalf), r.exact)
+	t := screenToll
+	if r.sureWords() > 1 {
+		t = middleToll
+	}
+	score := grade(r.likeness(t), r.credit/(r.credit+rarityHalf), r.exact)
 	if e.Names[n.name].Role == WeakAlias && !r.exact {
 		score *= weakAliasFall
 	}

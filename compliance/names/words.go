@@ -15,7 +15,8 @@ func set(blocks ...string) map[string]bool {
 
 // titles say what a person is, not who. They weigh next to nothing, so a title may be missing on either side.
 var titles = set(`
-dr mr mrs ms miss prof professor herr frau fraulein sir dame madame monsieur mme mlle senor senora signor signora don dona dott dottore ing dipl mag phd mba
+dr mr mrs ms miss mister prof professor herr herrn frau fraulein frl sir dame lady lord madame monsieur mme mlle senor senora signor signora don dona dott dottore ing dipl diplom ingenieur mag magister phd mba
+rer habil mudr judr phdr doc docent dozent rev reverend monsignor baron baroness freiherr freifrau graf grafin
 sheikh shaykh shaikh sheik cheikh sheykh haji hajji hadji hajj haj al-hajj mullah mulla molla maulavi mawlawi maulvi molvi moulvi mawlana maulana qari hafiz hafez
 ayatollah hojjatoleslam imam ustaz ustad
 general gen colonel col lieutenant lt major maj captain capt sergeant sgt brigadier brig admiral adm marshal commander cmdr
@@ -50,7 +51,11 @@ var legalForms = map[string]string{
 	"obshchestvo s ogranichennoy otvetstvennostyu": "llc", "obshchestvo s ogranichennoi otvetstvennostyu": "llc", "pte ltd": "ltd", "pvt ltd": "ltd",
 	"open joint stock company": "jsc", "joint stock company": "jsc", "closed joint stock company": "jsc", "public joint stock company": "jsc", "joynt stock company": "jsc",
 	"jsc": "jsc", "ojsc": "jsc", "oao": "jsc", "pao": "jsc", "pjsc": "jsc", "cjsc": "jsc", "zao": "jsc", "ao": "jsc", "pjs": "jsc",
-	"aktiengesellschaft": "ag", "ag": "ag", "gmbh": "gmbh", "gesellschaft mit beschrankter haftung": "gmbh", "gmbh co kg": "kg", "kg": "kg", "kommanditgesellschaft": "kg",
+	"aktiengesellschaft": "ag", "ag": "ag", "gmbh": "gmbh", "gesellschaft mit beschrankter haftung": "gmbh", "gesellschaft mit beschraenkter haftung": "gmbh", "mbh": "gmbh", "gesmbh": "gmbh",
+	"gmbh co kg": "kg", "kg": "kg", "kommanditgesellschaft": "kg",
+	"offene handelsgesellschaft": "ohg", "unternehmergesellschaft": "ug", "unternehmergesellschaft haftungsbeschrankt": "ug", "unternehmergesellschaft haftungsbeschraenkt": "ug",
+	"ug haftungsbeschrankt": "ug", "ug haftungsbeschraenkt": "ug", "eingetragener verein": "ev", "eingetragener kaufmann": "ek", "eingetragene kauffrau": "ek",
+	"naamloze vennootschap": "nv", "sociedad limitada": "srl", "societa per azioni": "spa", "societa a responsabilita limitata": "srl",
 	"ohg": "ohg", "ug": "ug", "ev": "ev", "ek": "ek", "se": "se", "societas europaea": "se",
 	"limited": "ltd", "ltd": "ltd", "ltda": "ltd", "limitada": "ltd", "co ltd": "ltd", "company limited": "ltd", "co limited": "ltd", "plc": "plc", "public limited company": "plc",
 	"incorporated": "inc", "inc": "inc", "corporation": "corp", "corp": "corp", "company": "co", "co": "co", "compagnie": "co", "na": "na",

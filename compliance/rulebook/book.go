@@ -29,7 +29,8 @@ type Config struct {
 
 // Audit is the officers' chain. compliance.Desk is one.
 type Audit interface {
-	Record(ctx context.Context, actorKind, actor, action, object string, detail map[string]any) error
+	// RecordIn notes something in the transaction in which it happens.
+	RecordIn(tx *store.Tx, actorKind, actor, action, object string, detail map[string]any) error
 }
 
 // History gives stored transactions in order of time. monitor.Archive is one.
@@ -101,10 +102,8 @@ func (b *Book) ship(ctx context.Context) error {
 	if err := b.deps.Store.Get(ctx, &known, `SELECT COUNT(*) FROM rulebook_sets WHERE origin = 'shipped' AND hash = ?`, hashOf(text)); err != nil || known > 0 {
 		return err
 	}
-	shipped := false
 	s := &Set{}
-	err = b.deps.Store.Tx(ctx, func(tx *store.Tx) error {
-		shipped = false
+	return b.deps.Store.Tx(ctx, func(tx *store.Tx) error {
 		head, err := lockHead(tx)
 		if err != nil {
 			return err
@@ -122,13 +121,11 @@ func (b *Book) ship(ctx context.Context) error {
 				return err // there to be drafted from
 			}
 		}
-		shipped = true
-		return b.enact(tx, s, catalogue, head, releaser)
+		if err := b.enact(tx, s, catalogue, head, releaser); err != nil {
+			return err
+		}
+		return b.deps.Audit.RecordIn(tx, compliance.ActorSystem, releaser.ID, "rules.published", s.ID, map[string]any{"number": s.Number, "sha256": s.Hash, "origin": OriginShipped})
 	})
-	if err != nil || !shipped {
-		return err
-	}
-	return b.deps.Audit.Record(ctx, compliance.ActorSystem, releaser.ID, "rules.published", s.ID, map[string]any{"number": s.Number, "sha256": s.Hash, "origin": OriginShipped})
 }
 
 // releaser stands for the release in the records of the set it brings.

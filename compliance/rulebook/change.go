@@ -64,12 +64,15 @@ func (b *Book) Draft(ctx context.Context, o compliance.Officer, catalogue []byte
 	err = b.deps.Store.Tx(ctx, func(tx *store.Tx) error {
 		s = b.fresh(tx, catalogue, now.ID, reason)
 		s.DraftedBy, s.DraftedName, s.draftedCred = o.ID, o.Name, o.Credential
-		return insert(tx, s, o.Credential)
+		if err := insert(tx, s, o.Credential); err != nil {
+			return err
+		}
+		return b.note(tx, o, "rules.drafted", s, nil)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("rulebook: draft: %w", err)
 	}
-	return s, b.note(ctx, o, "rules.drafted", s, nil)
+	return s, nil
 }
 
 // keepsProfiles refuses a catalogue without a profile that merchants may be
@@ -83,12 +86,13 @@ func keepsProfiles(before, after *rules.Catalogue) error {
 	return nil
 }
 
-func (b *Book) note(ctx context.Context, o compliance.Officer, action string, s *Set, detail map[string]any) error {
+// note tells the chain in the transaction of the change itself.
+func (b *Book) note(tx *store.Tx, o compliance.Officer, action string, s *Set, detail map[string]any) error {
 	if detail == nil {
 		detail = map[string]any{}
 	}
 	detail["sha256"] = s.Hash
-	if err := b.deps.Audit.Record(ctx, compliance.ActorOfficer, o.ID, action, s.ID, detail); err != nil {
+	if err := b.deps.Audit.RecordIn(tx, compliance.ActorOfficer, o.ID, action, s.ID, detail); err != nil {
 		return fmt.Errorf("rulebook: %w", err)
 	}
 	return nil
@@ -127,12 +131,15 @@ func (b *Book) Shadow(ctx context.Context, o compliance.Officer, id string) (*Se
 		if _, err := tx.Exec(`UPDATE rulebook_sets SET state = 'shadow', shadow_by = ?, shadow_at = ? WHERE id = ?`, o.ID, tx.Now.UnixMicro(), id); err != nil {
 			return err
 		}
-		return moveHead(tx, h.Published, s.ID)
+		if err := moveHead(tx, h.Published, s.ID); err != nil {
+			return err
+		}
+		return b.note(tx, o, "rules.shadowed", s, nil)
 	})
 	if err != nil {
 		return nil, err
 	}
-	return s, b.note(ctx, o, "rules.shadowed", s, nil)
+	return s, nil
 }
 
 func conflict(reason, detail string) error { return psd2.Fail(psd2.CodeConflict, reason, detail) }
@@ -164,15 +171,20 @@ func (b *Book) Withdraw(ctx context.Context, o compliance.Officer, id, reason st
 			return conflict("state_conflict", "this set is "+string(s.State))
 		}
 		s.State, s.EndedAt = StateWithdrawn, tx.Now
-		if _, err := tx.Exec(`UPDATE rulebook_sets SET state = 'withdrawn', ended_at = ? WHERE id = ?`, tx.Now.UnixMicro(), id); err != nil || h.Shadow != id {
+		if _, err := tx.Exec(`UPDATE rulebook_sets SET state = 'withdrawn', ended_at = ? WHERE id = ?`, tx.Now.UnixMicro(), id); err != nil {
 			return err
 		}
-		return moveHead(tx, h.Published, "")
+		if h.Shadow == id {
+			if err := moveHead(tx, h.Published, ""); err != nil {
+				return err
+			}
+		}
+		return b.note(tx, o, "rules.withdrawn", s, map[string]any{"reason": reason})
 	})
 	if err != nil {
 		return nil, err
 	}
-	return s, b.note(ctx, o, "rules.withdrawn", s, map[string]any{"reason": reason})
+	return s, nil
 }
 
 // Publish puts a set into force in every process, signed. It needs a second
@@ -197,22 +209,20 @@ func (b *Book) Publish(ctx context.Context, o compliance.Officer, id string) (*S
 	if err != nil {
 		return nil, err
 	}
-	// The chain is told first: it may know of a publication that a dying
-	// process did not finish, never the other way round.
-	if err := b.note(ctx, o, "rules.publish", s, map[string]any{"base": s.BaseID}); err != nil {
-		return nil, err
-	}
 	err = b.change(ctx, id, func(tx *store.Tx, got *Set, h head) error {
 		s = got
 		if err := b.publishable(s, h, o, tx.Now); err != nil {
 			return err
 		}
-		return b.enact(tx, s, catalogue, h, o)
+		if err := b.enact(tx, s, catalogue, h, o); err != nil {
+			return err
+		}
+		return b.note(tx, o, "rules.published", s, map[string]any{"number": s.Number, "base": s.BaseID})
 	})
 	if err != nil {
 		return nil, err
 	}
-	return s, b.note(ctx, o, "rules.published", s, map[string]any{"number": s.Number})
+	return s, nil
 }
 
 func (b *Book) publishable(s *Set, h head, o compliance.Officer, now time.Time) error {

@@ -93,8 +93,25 @@ func newComparer(c Comparison) *comparer {
 	return &comparer{Comparison: c, days: map[string]*DayVolume{}, byRule: map[string]*RuleVolume{}, shifts: map[[2]rules.Action]int{}, verdicts: map[string][2]verdict{}}
 }
 
+// add counts what both say of a transaction, or of a merchant's hour: that
+// makes alerts too, but is no transaction and has no outcome.
 func (c *comparer) add(id string, at time.Time, base, other verdict) {
-	c.Transactions++
+	c.volumes(at, base, other)
+	if !rules.IsHour(id) {
+		c.Transactions++
+		c.shifts[[2]rules.Action{base.action, other.action}]++
+		c.verdicts[id] = [2]verdict{base, other}
+		if base.action != other.action {
+			c.Changed++
+		}
+	}
+	if base.action != other.action && len(c.Examples) < maxExamples {
+		c.Examples = append(c.Examples, Example{id, base.action, other.action, base.rules, other.rules})
+	}
+}
+
+// volumes counts alerts by day and rule.
+func (c *comparer) volumes(at time.Time, base, other verdict) {
 	day := at.UTC().Format(time.DateOnly)
 	if c.days[day] == nil {
 		c.days[day] = &DayVolume{Day: day}
@@ -112,15 +129,6 @@ func (c *comparer) add(id string, at time.Time, base, other verdict) {
 		if !slices.Contains(base.rules, r) {
 			c.rule(r).OnlyOther++
 		}
-	}
-	c.shifts[[2]rules.Action{base.action, other.action}]++
-	c.verdicts[id] = [2]verdict{base, other}
-	if base.action == other.action {
-		return
-	}
-	c.Changed++
-	if len(c.Examples) < maxExamples {
-		c.Examples = append(c.Examples, Example{id, base.action, other.action, base.rules, other.rules})
 	}
 }
 
@@ -235,33 +243,54 @@ func (b *Book) Backtest(ctx context.Context, o compliance.Officer, id string, sp
 	}
 	err = b.deps.Store.Tx(ctx, func(tx *store.Tx) error {
 		_, err := tx.Exec(`UPDATE rulebook_sets SET tested_at = ? WHERE id = ?`, tx.Now.UnixMicro(), s.ID)
-		return err
+		if err != nil {
+			return err
+		}
+		return b.note(tx, o, "rules.backtested", s, map[string]any{"transactions": c.Transactions, "changed": c.Changed, "profile": span.Profile})
 	})
 	if err != nil {
 		return nil, fmt.Errorf("rulebook: %w", err)
 	}
-	return c.done(), b.note(ctx, o, "rules.backtested", s, map[string]any{"transactions": c.Transactions, "changed": c.Changed, "profile": span.Profile})
+	return c.done(), nil
 }
 
 func (b *Book) compare(c *comparer, base, other *Set, facts []*rules.Fact) error {
 	var of [2]map[string]verdict
+	hours := map[string]time.Time{}
 	for i, s := range []*Set{base, other} {
-		var err error
-		if of[i], err = b.run(s, c.Profile, facts); err != nil {
+		test, err := b.run(s, c.Profile, facts)
+		if err != nil {
 			return err
+		}
+		of[i] = verdicts(test)
+		for _, h := range test.Hours {
+			hours[h.ID] = h.Hour
 		}
 	}
 	for _, f := range facts {
 		if f.Status == rules.Failed || f.At.Before(c.From) {
 			continue
 		}
-		c.add(f.ID, f.At, of[0][f.ID], of[1][f.ID])
+		c.add(f.ID, f.At, of[0][f.ID].orAllow(), of[1][f.ID].orAllow())
+	}
+	for _, id := range slices.Sorted(maps.Keys(hours)) {
+		if at := hours[id]; !at.Before(c.From) {
+			c.add(id, at, of[0][id].orAllow(), of[1][id].orAllow())
+		}
 	}
 	return nil
 }
 
-// run judges all facts by a set: what each transaction's own hits ask for.
-func (b *Book) run(s *Set, profile string, facts []*rules.Fact) (map[string]verdict, error) {
+// orAllow is the verdict of a set that says nothing.
+func (v verdict) orAllow() verdict {
+	if v.action == "" {
+		v.action = rules.Allow
+	}
+	return v
+}
+
+// run judges all facts by a set.
+func (b *Book) run(s *Set, profile string, facts []*rules.Fact) (*rules.Backtest, error) {
 	catalogue, err := parse([]byte(s.Catalogue))
 	if err != nil {
 		return nil, err
@@ -270,24 +299,27 @@ func (b *Book) run(s *Set, profile string, facts []*rules.Fact) (map[string]verd
 	if err != nil {
 		return nil, psd2.Invalid("profile", "profile_unknown", strings.TrimPrefix(err.Error(), "rules: "))
 	}
-	test, err := engine.Run(facts)
-	if err != nil {
-		return nil, err
-	}
+	return engine.Run(facts)
+}
+
+// verdicts are what each transaction's own hits ask for, and each hour's.
+func verdicts(test *rules.Backtest) map[string]verdict {
 	out := map[string]verdict{}
-	for _, f := range facts {
-		out[f.ID] = verdict{action: rules.Allow}
+	add := func(id, rule string, action rules.Action) {
+		v := out[id].orAllow()
+		v.action = rules.Stronger(v.action, action)
+		v.rules = append(v.rules, rule)
+		out[id] = v
 	}
 	for _, r := range test.Rows {
-		if r.Linked { // a later transaction's finding
-			continue
+		if !r.Linked { // else it is a later transaction's finding
+			add(r.Tx, r.Rule, r.Action)
 		}
-		v := out[r.Tx]
-		v.action = rules.Stronger(v.action, r.Action)
-		v.rules = append(v.rules, r.Rule)
-		out[r.Tx] = v
 	}
-	return out, nil
+	for _, h := range test.Hours {
+		add(h.ID, h.Rule, h.Action)
+	}
+	return out
 }
 
 // Note records what a set in shadow says of a live transaction beside the

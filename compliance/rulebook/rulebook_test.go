@@ -46,7 +46,7 @@ func TestWhoDraftedDoesNotPublish(t *testing.T) {
 		}
 		var actions []string
 		must(t, w.db.Select(ctx, &actions, `SELECT action || ' ' || actor FROM compliance_audit WHERE object = ? ORDER BY seq`, s.ID))
-		if got := strings.Join(actions, ", "); got != "rules.drafted ofc_anna, rules.backtested ofc_anna, rules.shadowed ofc_anna, rules.publish ofc_maria, rules.published ofc_maria" {
+		if got := strings.Join(actions, ", "); got != "rules.drafted ofc_anna, rules.backtested ofc_anna, rules.shadowed ofc_anna, rules.published ofc_maria" {
 			t.Errorf("the chain says %s", got)
 		}
 	})
@@ -182,6 +182,29 @@ func TestABacktestCountsAlertsNotEvidence(t *testing.T) {
 		must(t, err)
 		if want := (rulebook.RuleVolume{Rule: "R05", Base: 2, Other: 2}); !slices.Contains(c.Rules, want) {
 			t.Errorf("rules %+v: the second and the third player alert, the first does not", c.Rules)
+		}
+	})
+}
+
+// R30 and R31 judge a merchant's hours, which are no transactions: their alerts
+// are counted, the last hour's too, and nothing else.
+func TestABacktestCountsTheMerchantsHours(t *testing.T) {
+	databases(t, func(t *testing.T, w *world) {
+		m, err := monitor.New(monitor.Config{}, monitor.Deps{Store: w.db, Alerts: w.desk})
+		must(t, err)
+		must(t, m.Observe(ctx, w.deposit("t1", 48*time.Hour, 10000)))
+		back := w.deposit("t2", 2*time.Hour, 2000)
+		back.Kind, back.SourceIBAN = rules.Refund, back.IBAN
+		must(t, m.Observe(ctx, back))
+		s, err := w.Draft(ctx, anna, w.with("  refund_share: 0.3\n", "  refund_share: 0.1\n"), "a merchant who refunds much")
+		must(t, err)
+		c, err := w.Backtest(ctx, anna, s.ID, w.month())
+		must(t, err)
+		if want := (rulebook.RuleVolume{Rule: "R30", Other: 1, OnlyOther: 1}); !slices.Contains(c.Rules, want) {
+			t.Errorf("rules %+v", c.Rules)
+		}
+		if c.Transactions != 2 || c.Changed != 0 || len(c.Examples) != 1 || !rules.IsHour(c.Examples[0].ID) {
+			t.Errorf("%d transactions, %d changed, examples %+v", c.Transactions, c.Changed, c.Examples)
 		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -19,12 +20,22 @@ type Row struct {
 	Linked   bool     `json:"linked,omitempty"` // named as evidence by a later transaction's hit
 }
 
+// HourRow is a finding about a merchant's hour.
+type HourRow struct {
+	ID       string    `json:"id"` // see HourFact
+	Merchant string    `json:"merchant"`
+	Hour     time.Time `json:"hour"` // when it began
+	Rule     string    `json:"rule"`
+	Action   Action    `json:"action"`
+	Severity Severity  `json:"severity"`
+}
+
 // Backtest is what the rules say of a recorded stream.
 type Backtest struct {
-	Facts     []*Fact
-	Rows      []Row
-	NoData    map[string]map[string]int // rule, missing source: how often
-	Merchants []Hit                     // hits on merchants' hours, which have no transaction
+	Facts  []*Fact
+	Rows   []Row
+	NoData map[string]map[string]int // rule, missing source: how often
+	Hours  []HourRow                 // findings about merchants, which have no transaction
 }
 
 // Run judges recorded facts, in order of time. A hit on something shared (one
@@ -61,6 +72,11 @@ func (e *Engine) Run(facts []*Fact) (*Backtest, error) {
 			}
 		}
 	}
+	for _, end := range hours.rest() {
+		if err := b.hour(e, memory, end); err != nil {
+			return nil, err
+		}
+	}
 	for _, f := range facts {
 		for _, r := range e.rules {
 			if row, ok := rows[f.ID][r.ID]; ok {
@@ -84,10 +100,13 @@ func (b *Backtest) note(j *Judgement) {
 
 func (b *Backtest) hour(e *Engine, m *Memory, f *Fact) error {
 	j, err := e.Judge(f, &History{Hours: m.MerchantHours(f.Merchant, f.At.Add(time.Hour))})
-	if err == nil {
-		b.Merchants = append(b.Merchants, j.Hits...)
+	if err != nil {
+		return err
 	}
-	return err
+	for _, h := range j.Hits {
+		b.Hours = append(b.Hours, HourRow{f.ID, f.Merchant, f.At, h.Rule, h.Action, h.Severity})
+	}
+	return nil
 }
 
 // hourClock says which merchants' hours have ended.
@@ -107,11 +126,23 @@ func (c *hourClock) before(f *Fact) []*Fact {
 	return []*Fact{HourFact(f.Merchant, last)}
 }
 
-// HourFact is the fact that judges a merchant's hour.
+// rest gives the hours that nothing came after, by merchant.
+func (c *hourClock) rest() (ends []*Fact) {
+	for _, merchant := range slices.Sorted(maps.Keys(c.at)) {
+		ends = append(ends, HourFact(merchant, c.at[merchant]))
+	}
+	return ends
+}
+
+// HourFact is the fact that judges a merchant's hour. Its id is no
+// transaction's: see IsHour.
 func HourFact(merchant string, hour time.Time) *Fact {
 	hour = hour.UTC().Truncate(time.Hour)
 	return &Fact{ID: merchant + "@" + hour.Format("2006-01-02T15"), At: hour, Kind: HourEnd, Merchant: merchant}
 }
+
+// IsHour reports whether an id is a merchant's hour's.
+func IsHour(id string) bool { return strings.Contains(id, "@") }
 
 // Fits says which rules speak for which labelled typology.
 var Fits = map[string][]string{
@@ -132,29 +163,46 @@ var Fits = map[string][]string{
 // Label says that a transaction belongs to a typology.
 type Label struct{ Tx, Player, Name string }
 
-// ReadLabels reads tx_id, player, label with a header line. A line that is no
-// label is an error that names it.
+// labelColumns are what a file of labels must have, in any order, among others.
+var labelColumns = []string{"tx_id", "player", "label"}
+
+// ReadLabels reads tab-separated labels; a header line names the columns. A
+// line that is no label is an error that names it.
 func ReadLabels(r io.Reader) ([]Label, error) {
 	scanner := bufio.NewScanner(r)
+	scanner.Buffer(nil, maxLine)
 	var out []Label
-	for line := 1; scanner.Scan(); line++ {
+	var at []int // of each of labelColumns
+	line := 0
+	for scanner.Scan() {
+		line++
 		text := strings.TrimRight(scanner.Text(), "\r")
 		if line == 1 {
-			if text != "tx_id\tplayer\tlabel" {
-				return nil, fmt.Errorf("line 1: the header must be tx_id, player, label")
-			}
-			continue
+			text = strings.TrimPrefix(text, "\xef\xbb\xbf")
 		}
-		if text == "" {
+		if strings.TrimSpace(text) == "" {
 			continue
 		}
 		cells := strings.Split(text, "\t")
-		if len(cells) != 3 || slices.Contains(cells, "") {
-			return nil, fmt.Errorf("line %d: three cells expected", line)
+		if at == nil {
+			for _, name := range labelColumns {
+				i := slices.Index(cells, name)
+				if i < 0 {
+					return nil, fmt.Errorf("line %d: the header lacks %s: it must name %s", line, name, strings.Join(labelColumns, ", "))
+				}
+				at = append(at, i)
+			}
+			continue
 		}
-		out = append(out, Label{cells[0], cells[1], cells[2]})
+		if len(cells) <= slices.Max(at) || cells[at[0]] == "" || cells[at[1]] == "" || cells[at[2]] == "" {
+			return nil, fmt.Errorf("line %d: %s must be given", line, strings.Join(labelColumns, ", "))
+		}
+		out = append(out, Label{cells[at[0]], cells[at[1]], cells[at[2]]})
 	}
-	return out, scanner.Err()
+	if err := scanner.Err(); err != nil {
+		return nil, fmt.Errorf("line %d: %w", line+1, err)
+	}
+	return out, nil
 }
 
 // Recall is how many of a typology's players were found.
@@ -173,9 +221,13 @@ type Measured struct {
 	Normal  int      `json:"normal_players"` // without any label
 	Alerted int      `json:"normal_alerted"` // with any row
 	Share   float64  `json:"normal_share"`
+	// Unmatched labels speak of transactions that are not in the stream; they
+	// measure nothing.
+	Unmatched int `json:"labels_without_transaction,omitempty"`
 }
 
-// Measure compares the rows with labels.
+// Measure compares the rows with labels. It is an error when none of them has
+// its transaction in the stream.
 func (b *Backtest) Measure(labels []Label) (Measured, error) {
 	order, players := map[string]int{}, map[string]bool{}
 	for i, f := range b.Facts {
@@ -183,14 +235,19 @@ func (b *Backtest) Measure(labels []Label) (Measured, error) {
 	}
 	last := map[[2]string]int{} // player, label: his last labelled transaction
 	labelled := map[string]bool{}
-	for i, l := range labels {
+	unmatched := 0
+	for _, l := range labels {
+		labelled[l.Player] = true
 		at, ok := order[l.Tx]
 		if !ok {
-			return Measured{}, fmt.Errorf("label %d: there is no transaction %q", i+1, l.Tx)
+			unmatched++
+			continue
 		}
 		k := [2]string{l.Player, l.Name}
 		last[k] = max(last[k], at)
-		labelled[l.Player] = true
+	}
+	if unmatched == len(labels) && unmatched > 0 {
+		return Measured{}, fmt.Errorf("there is no transaction %q in the stream, nor that of any other label", labels[0].Tx)
 	}
 	found, atOnce, alerted := map[[2]string]bool{}, map[[2]string]bool{}, map[string]bool{}
 	for _, r := range b.Rows {
@@ -203,7 +260,9 @@ func (b *Backtest) Measure(labels []Label) (Measured, error) {
 			}
 		}
 	}
-	return tally(last, found, atOnce, players, labelled, alerted), nil
+	m := tally(last, found, atOnce, players, labelled, alerted)
+	m.Unmatched = unmatched
+	return m, nil
 }
 
 func tally(last map[[2]string]int, found, atOnce map[[2]string]bool, players, labelled, alerted map[string]bool) Measured {

@@ -48,6 +48,144 @@ func TestAStreamNamesTheLineThatIsWrong(t *testing.T) {
 	}
 }
 
+// What another system writes in its own way is the same stream: other order of
+// fields and lines, other ends of lines, gaps, fields nobody knows or asked for.
+func TestAStreamIsReadInAnyOrder(t *testing.T) {
+	e := engine(t, rules.ProfileStream60D)
+	plain := fmt.Sprintf(line, 1, 1, 1, "Anna Koch", 1, 1) + fmt.Sprintf(line, 2, 2, 2, "Peter Fremd", 2, 2) + fmt.Sprintf(line, 3, 3, 3, "Anna Koch", 3, 3)
+	lines := strings.SplitAfter(strings.TrimSuffix(plain, "\n"), "\n")
+	turned := `{"player":"p2","amount_cents":50000,"ip_country":"de","ip":"93.220.111.2","holder_name":"Peter Fremd","player_name":"Anna Koch","mood":{"a":[1]},"type":"deposit","iban":"de02 7015 0000 1936 6101 77","device":"d2","merchant":"c1","ts":"2026-09-02T12:00:00+02:00","id":"t2"}` + "\n"
+	want := rowsOf(t, e, plain)
+	if strings.Count(want, "\n") < 4 {
+		t.Fatalf("too little to compare: %s", want)
+	}
+	for name, text := range map[string]string{
+		"line order":  lines[2] + "\n" + lines[0] + lines[1],
+		"field order": lines[0] + turned + lines[2],
+		"line ends":   "\xef\xbb\xbf" + strings.ReplaceAll(plain, "\n", "\r\n\r\n"),
+		"empty lines": "\n\n" + lines[0] + "   \n" + lines[1] + "\n" + lines[2],
+		"again":       plain + lines[0] + lines[1],
+		"renewed":     strings.Replace(lines[1], "Peter Fremd", "Nobody Yet", 1) + plain,
+	} {
+		if got := rowsOf(t, e, text); got != want {
+			t.Errorf("%s:\n%swant\n%s", name, got, want)
+		}
+	}
+	bare := `{"id":"t9","ts":"2026-09-01T10:00:00Z","type":"deposit","player":"p9","amount_cents":1000}`
+	if got := rowsOf(t, e, plain+bare); got != want {
+		t.Errorf("a transaction with nothing optional:\n%s", got)
+	}
+	labels, err := rules.ReadLabels(strings.NewReader("\r\nsince\tlabel\ttx_id\tplayer\r\n1\tx\tt1\tp1\r\n\r\n2\ty\tt2\tp2"))
+	if err != nil || len(labels) != 2 || labels[1] != (rules.Label{Tx: "t2", Player: "p2", Name: "y"}) {
+		t.Errorf("labels %+v, %v", labels, err)
+	}
+}
+
+// One line that nobody can read, or that says a thing in another system's
+// words, does not end a backtest: what is odd is passed over and told.
+func TestAStreamIsReadPastWhatIsNoEvent(t *testing.T) {
+	e := engine(t, rules.ProfileStream60D)
+	one := strings.TrimSuffix(fmt.Sprintf(line, 1, 1, 1, "Anna Koch", 1, 1), "\n")
+	for name, c := range map[string]struct {
+		old, now string
+		want     rules.Status // "": skipped
+	}{
+		"aborted":            {`"settled"`, `"aborted"`, rules.Failed},
+		"rejected":           {`"settled"`, `"REJECTED"`, rules.Failed},
+		"completed":          {`"settled"`, `"completed"`, rules.Settled},
+		"another word":       {`"settled"`, `"perhaps"`, ""},
+		"no registration":    {`"status"`, `"registered_at":"","status"`, rules.Settled},
+		"no stake":           {`_last":null`, `_last":""`, rules.Settled},
+		"integral float":     {`50000,`, `50000.0,`, rules.Settled},
+		"number in words":    {`50000,`, `"50000",`, rules.Settled},
+		"fraction":           {`50000,`, `500.5,`, ""},
+		"nothing":            {`50000,`, `0,`, ""},
+		"dollars":            {`EUR`, `USD`, ""},
+		"small currency":     {`EUR`, `eur`, rules.Settled},
+		"withdrawal":         {`deposit`, `withdrawal`, rules.Settled},
+		"bonus":              {`deposit`, `bonus`, ""},
+		"no zone":            {`T10:00:00Z`, `T10:00:00`, rules.Settled},
+		"no zone, fractions": {`T10:00:00Z`, `T10:00:00.000`, rules.Settled},
+		"blank for T":        {`T10:00:00Z`, ` 10:00:00`, rules.Settled},
+		"no date":            {`2026-09-01T10:00:00Z`, `yesterday`, ""},
+		"no JSON":            {`{"id"`, `id`, ""},
+	} {
+		text := strings.Replace(one, c.old, c.now, 1)
+		if text == one {
+			t.Fatalf("%s changes nothing", name)
+		}
+		var skipped []int
+		facts, err := e.StreamPast(strings.NewReader(fmt.Sprintf(line, 2, 2, 2, "Anna Koch", 2, 2)+text), func(n int, why error) { skipped = append(skipped, n) })
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if c.want == "" {
+			if len(facts) != 1 || len(skipped) != 1 || skipped[0] != 2 {
+				t.Errorf("%s: %d facts, skipped %v", name, len(facts), skipped)
+			}
+			continue
+		}
+		if len(facts) != 2 || len(skipped) != 0 || facts[0].Status != c.want || facts[0].Amount != 50000 || facts[0].At.Format("2006-01-02T15:04:05Z07:00") != "2026-09-01T10:00:00Z" {
+			t.Errorf("%s: %d facts, skipped %v, %+v", name, len(facts), skipped, facts[0])
+		}
+	}
+	if _, err := e.StreamPast(strings.NewReader("id;ts\n1;2\n"), func(int, error) {}); err == nil {
+		t.Error("a stream without any event is read")
+	}
+}
+
+// A label of a transaction that is not in the stream measures nothing, and is
+// counted; its player is no normal one.
+func TestLabelsWithoutTransactionAreCounted(t *testing.T) {
+	e := engine(t, rules.ProfileStream60D)
+	facts, err := e.Stream(strings.NewReader(fmt.Sprintf(line, 1, 1, 1, "Peter Fremd", 1, 1) + fmt.Sprintf(line, 2, 2, 2, "Peter Fremd", 2, 2)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := e.Run(facts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := b.Measure([]rules.Label{{Tx: "t1", Player: "p1", Name: "third_party_account"}, {Tx: "t9", Player: "p2", Name: "third_party_account"}})
+	if err != nil || m.Unmatched != 1 || m.Normal != 0 || len(m.Recall) != 1 || m.Recall[0].Players != 1 || m.Recall[0].Found != 1 {
+		t.Errorf("%+v %v", m, err)
+	}
+	if _, err := b.Measure([]rules.Label{{Tx: "t9", Player: "p1", Name: "third_party_account"}}); err == nil {
+		t.Error("labels of another stream are measured")
+	}
+}
+
+func rowsOf(t *testing.T, e *rules.Engine, text string) string {
+	t.Helper()
+	facts, err := e.Stream(strings.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := e.Run(facts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := b.WriteTSV(&out); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+// The hour in which a stream ends is judged like any other.
+func TestABacktestJudgesTheLastHour(t *testing.T) {
+	text := fmt.Sprintf(line, 1, 1, 1, "Anna Koch", 1, 1) + strings.Replace(fmt.Sprintf(line, 2, 2, 1, "Anna Koch", 1, 1), `"deposit"`, `"refund"`, 1)
+	e := engine(t, rules.ProfileStream60D)
+	facts, err := e.Stream(strings.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := e.Run(facts)
+	if err != nil || len(b.Hours) != 1 || b.Hours[0].Rule != "R30" || b.Hours[0].Merchant != "c1" || !rules.IsHour(b.Hours[0].ID) {
+		t.Errorf("%+v %v", b.Hours, err)
+	}
+}
+
 // Spellings of one name are one holder; a relative is not.
 func TestAnOwnAccountIsKnownInAnySpelling(t *testing.T) {
 	e := engine(t, rules.ProfileStream60D)

@@ -41,6 +41,9 @@ const (
 
 var actions = []Action{Allow, Alert, StepUp, Hold, Block}
 
+// Above reports whether an action is stronger than another.
+func (a Action) Above(b Action) bool { return slices.Index(actions, a) > slices.Index(actions, b) }
+
 // Severity orders the officers' queue.
 type Severity string
 
@@ -78,6 +81,7 @@ type Rule struct {
 	On       []Kind   `yaml:"on" json:"on"`
 	Needs    []string `yaml:"needs" json:"needs,omitempty"` // without them silence is no_data
 	Evidence []string `yaml:"evidence" json:"evidence,omitempty"`
+	Shows    []string `yaml:"shows" json:"shows,omitempty"` // what a hit records beside what the expressions read
 	Grade    `yaml:",inline"`
 	Lower    []Grade `yaml:"lower" json:"lower,omitempty"` // weaker grades, tried in order
 	Public   string  `yaml:"public" json:"public,omitempty"`
@@ -152,6 +156,7 @@ const maxNodes = 200
 // grade is a compiled Grade.
 type grade struct {
 	Grade
+	written string
 	program *vm.Program
 	inputs  []string // what the expression reads, sorted
 }
@@ -162,7 +167,9 @@ type rule struct {
 	version string
 	grades  []grade
 	needs   []source
-	inputs  []string // of all grades
+	inputs  []string // of all grades, and what is shown
+	limits  map[string]float64
+	windows map[string]string // of the features among inputs
 }
 
 // Engine is a compiled catalogue in one profile. It is safe for concurrent
@@ -273,6 +280,12 @@ func (e *Engine) compile(c *Catalogue, p Profile, r Rule, types map[string]any, 
 		out.grades = append(out.grades, compiled)
 		out.inputs = append(out.inputs, compiled.inputs...)
 	}
+	for _, name := range r.Shows {
+		if _, known := types[name]; !known {
+			return out, fmt.Errorf("shows %q is not known", name)
+		}
+		out.inputs = append(out.inputs, name)
+	}
 	sort.Strings(out.inputs)
 	out.inputs = slices.Compact(out.inputs)
 	for _, name := range r.Evidence {
@@ -281,7 +294,33 @@ func (e *Engine) compile(c *Catalogue, p Profile, r Rule, types map[string]any, 
 		}
 	}
 	out.version = out.hash(c, e.limits)
+	out.record(c, e.limits)
 	return out, nil
+}
+
+// record notes the limits and windows that the rule goes by, for its hits.
+func (r *rule) record(c *Catalogue, numbers map[string]float64) {
+	r.limits, r.windows = map[string]float64{}, map[string]string{}
+	for _, g := range r.grades {
+		for _, m := range limitName.FindAllStringSubmatch(g.written, -1) {
+			r.limits[m[1]] = numbers[m[1]]
+		}
+	}
+	if slices.Contains(r.inputs, chipDump) {
+		r.limits["chip_band"] = numbers["chip_band"]
+	}
+	for _, name := range r.inputs {
+		d, ok := c.Features[name]
+		if !ok {
+			continue
+		}
+		r.windows[name] = d.Window
+		for _, word := range []string{d.From, d.To} {
+			if v, ok := numbers[word]; ok {
+				r.limits[word] = v
+			}
+		}
+	}
 }
 
 func (r Rule) check(fired map[string]bool) error {
@@ -319,6 +358,7 @@ var limitName = regexp.MustCompile(`\blimit\.([a-z0-9_]+)`)
 // program, its hash and its replay hold them.
 func (e *Engine) compileGrade(g Grade, types map[string]any, fired map[string]bool) (grade, error) {
 	var unknown error
+	written := strings.Join(strings.Fields(g.When), " ")
 	g.When = strings.Join(strings.Fields(limitName.ReplaceAllStringFunc(g.When, func(s string) string {
 		v, ok := e.limits[strings.TrimPrefix(s, "limit.")]
 		if !ok {
@@ -342,7 +382,7 @@ func (e *Engine) compileGrade(g Grade, types map[string]any, fired map[string]bo
 			return grade{}, fmt.Errorf("fired.%s: only earlier rules can have fired", id)
 		}
 	}
-	return grade{Grade: g, program: program, inputs: slices.Sorted(maps.Keys(reads.names))}, nil
+	return grade{Grade: g, written: written, program: program, inputs: slices.Sorted(maps.Keys(reads.names))}, nil
 }
 
 // reader notes what an expression reads.
@@ -382,7 +422,7 @@ func (r *rule) hash(c *Catalogue, numbers map[string]float64) string {
 			}
 		}
 	}
-	for fact, limit := range map[string]string{"month_limit": "month_limit", chipDump: "chip_band"} { // facts that hold or take a limit
+	for fact, limit := range map[string]string{"month_limit": "month_limit", chipDump: "chip_band", "other_named": "own_name"} { // facts that hold or take a limit
 		if slices.Contains(r.inputs, fact) {
 			limits[limit] = numbers[limit]
 		}

@@ -71,6 +71,7 @@ func (s *scope) facts(env map[string]any, lists *Lists, limits map[string]float6
 	env["mule_listed"] = orElse(f.MuleListed, false)
 	env["vasp_listed"] = orElse(f.VASPListed, false)
 	env["keyword"] = orElse(f.Keyword, "")
+	env["other_named"] = orElse(f.PurposeMatch, 1) < limits["own_name"]
 	env["age_known"] = f.HolderAge != nil
 	env["holder_age"] = float64(orElse(f.HolderAge, 0))
 	env["foreign_refund"] = f.Kind == Refund && f.SourceIBAN != "" && f.IBAN != "" && f.SourceIBAN != f.IBAN

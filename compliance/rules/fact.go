@@ -77,7 +77,8 @@ type Fact struct {
 	Hosting      *bool      `json:"hosting,omitempty"` // the address is a data centre's, a VPN's or Tor's
 	MuleListed   *bool      `json:"mule_listed,omitempty"`
 	VASPListed   *bool      `json:"vasp_listed,omitempty"`
-	Keyword      *string    `json:"keyword,omitempty"` // found in the purpose; "" none
+	Keyword      *string    `json:"keyword,omitempty"`       // found in the purpose; "" none
+	PurposeMatch *float64   `json:"purpose_match,omitempty"` // 0..1, how alike whom the purpose names and the player are; nil: it names nobody
 	Screening    *Screening `json:"screening,omitempty"`
 	PEP          *PEP       `json:"pep,omitempty"`
 }

@@ -18,14 +18,18 @@ type Hit struct {
 	Family    string         `json:"family"`
 	Entity    string         `json:"entity"` // kind
 	EntityKey string         `json:"entity_key"`
-	Grade     int            `json:"grade"` // 0 the rule's own, then its lower ones
-	When      string         `json:"when"`
+	Grade     int            `json:"grade"`             // 0 the rule's own, then its lower ones
+	When      string         `json:"when"`              // the expression, numbers in place
+	Written   string         `json:"written,omitempty"` // the same as its author wrote it, limits by name
 	Severity  Severity       `json:"severity"`
 	Action    Action         `json:"action"`
 	Weight    int            `json:"weight"`
 	Public    string         `json:"public"`
 	Inputs    map[string]any `json:"inputs"`
-	Evidence  []string       `json:"evidence,omitempty"` // other transactions that make the finding
+	// Limits and Windows are those that the rule and its features go by, by name.
+	Limits   map[string]float64 `json:"limits,omitempty"`
+	Windows  map[string]string  `json:"windows,omitempty"`
+	Evidence []string           `json:"evidence,omitempty"` // other transactions that make the finding
 }
 
 // Gap is a rule that could not be judged.
@@ -57,14 +61,8 @@ const maxEvidence = 32
 // an expression failed, which a compiled catalogue does not.
 func (e *Engine) Judge(f *Fact, h *History) (*Judgement, error) {
 	s := newScope(f, h)
-	env := environments.Get().(map[string]any) //nolint:forcetypeassert // the pool holds nothing else
+	env := e.environment(s)
 	defer func() { clear(env); environments.Put(env) }()
-	s.facts(env, e.lists, e.limits)
-	for _, m := range e.byKind[f.Kind] {
-		env[m.name] = s.value(m)
-	}
-	fired := map[string]bool{}
-	env["fired"] = fired
 	j := &Judgement{ID: f.ID, Profile: e.Profile, Version: e.Version, Action: Allow}
 	var machine vm.VM
 	for i := range e.rules {
@@ -80,6 +78,17 @@ func (e *Engine) Judge(f *Fact, h *History) (*Judgement, error) {
 	return j, nil
 }
 
+// environment is what expressions read of a transaction.
+func (e *Engine) environment(s *scope) map[string]any {
+	env := environments.Get().(map[string]any) //nolint:forcetypeassert // the pool holds nothing else
+	s.facts(env, e.lists, e.limits)
+	for _, m := range e.byKind[s.f.Kind] {
+		env[m.name] = s.value(m)
+	}
+	env["fired"] = map[string]bool{}
+	return env
+}
+
 func (e *Engine) apply(r *rule, s *scope, env map[string]any, machine *vm.VM, j *Judgement) error {
 	n, err := r.holds(env, machine)
 	switch {
@@ -90,16 +99,20 @@ func (e *Engine) apply(r *rule, s *scope, env map[string]any, machine *vm.VM, j 
 		j.add(e.hit(r, n, s, env))
 		return nil
 	}
-	var missing []string
-	for _, need := range r.needs {
-		if !need.has(s.f) {
-			missing = append(missing, need.name)
-		}
-	}
-	if missing != nil {
+	if missing := r.missing(s.f); missing != nil {
 		j.NoData = append(j.NoData, Gap{r.ID, missing})
 	}
 	return nil
+}
+
+// missing lists what the rule needs and a fact lacks.
+func (r *rule) missing(f *Fact) (names []string) {
+	for _, need := range r.needs {
+		if !need.has(f) {
+			names = append(names, need.name)
+		}
+	}
+	return names
 }
 
 // holds gives the first grade that holds, or -1.
@@ -119,7 +132,8 @@ func (r *rule) holds(env map[string]any, machine *vm.VM) (int, error) {
 func (e *Engine) hit(r *rule, n int, s *scope, env map[string]any) Hit {
 	g := r.grades[n]
 	h := Hit{
-		Rule: r.ID, Version: r.version, Family: r.Family, Entity: r.Entity, EntityKey: s.f.entity(r.Entity), Grade: n, When: g.When,
+		Rule: r.ID, Version: r.version, Family: r.Family, Entity: r.Entity, EntityKey: s.f.entity(r.Entity), Grade: n, When: g.When, Written: g.written,
+		Limits: r.limits, Windows: r.windows,
 		Severity: g.Severity, Action: g.Action, Weight: g.Weight, Public: r.Public, Inputs: make(map[string]any, len(r.inputs)),
 	}
 	if h.Action == Hold && s.f.Kind == Deposit {
@@ -177,7 +191,7 @@ func (f *Fact) entity(kind string) string {
 func (j *Judgement) add(h Hit) {
 	j.Hits = append(j.Hits, h)
 	j.Score += h.Weight
-	if slices.Index(actions, h.Action) > slices.Index(actions, j.Action) {
+	if h.Action.Above(j.Action) {
 		j.Action, j.Public = h.Action, h.Public
 	} else if h.Action == j.Action && h.Public != j.Public {
 		j.Public = PaymentNotPossible // two reasons would say more than one
@@ -215,7 +229,8 @@ func (e *Engine) Replay(h Hit) (Hit, error) {
 	g := r.grades[n]
 	again := h
 	again.Family, again.Entity, again.Public = r.Family, r.Entity, r.Public
-	again.Grade, again.When, again.Severity, again.Weight = n, g.When, g.Severity, g.Weight
+	again.Grade, again.When, again.Written, again.Severity, again.Weight = n, g.When, g.written, g.Severity, g.Weight
+	again.Limits, again.Windows = r.limits, r.windows
 	if again.Action = g.Action; h.Action == Alert && g.Action == Hold {
 		again.Action = Alert // it was a deposit
 	}

@@ -25,8 +25,9 @@ type SourcesConfig struct {
 	// Hosting lists the autonomous systems of data centres, VPNs and Tor, a
 	// number a line.
 	Hosting string `yaml:"hosting_file"`
-	// VASP lists BICs of e-money and crypto institutes, the first four or more
-	// characters of one a line.
+	// VASP lists e-money and crypto institutes, one a line: the first four or
+	// more characters of a BIC; or, since few banks tell the payer's BIC, a
+	// country and how its account numbers begin there ("LT 32500").
 	VASP string `yaml:"vasp_file"`
 	// Mule lists IBANs of mules and of subjects of earlier reports, one a line.
 	Mule string `yaml:"mule_file"`
@@ -40,6 +41,7 @@ type Sources struct {
 	geo, asn *maxminddb.Reader
 	hosting  map[uint]bool
 	vasp     []string
+	codes    []string // of these, countries with bank codes
 	mule     map[string]bool
 	Lists    *Lists // never nil after OpenSources
 }
@@ -100,10 +102,15 @@ func (s *Sources) readHosting(path string) error {
 func (s *Sources) readVASP(path string) error {
 	s.vasp = []string{}
 	return lines(path, func(text string) error {
-		if len(text) < 4 || strings.ToUpper(text) != text {
-			return errors.New("four or more capitals of a BIC expected")
+		country, code, inAccounts := strings.Cut(text, " ")
+		switch {
+		case len(text) < 4 || strings.ToUpper(text) != text || inAccounts && (len(country) != 2 || code == ""):
+			return errors.New("four or more capitals of a BIC expected, or a country and a bank code")
+		case inAccounts:
+			s.codes = append(s.codes, country+strings.ReplaceAll(code, " ", ""))
+		default:
+			s.vasp = append(s.vasp, text)
 		}
-		s.vasp = append(s.vasp, text)
 		return nil
 	})
 }
@@ -148,12 +155,16 @@ func (s *Sources) Mule(iban string) *bool {
 	return &listed
 }
 
-// VASP says whether a bank is on the list of e-money and crypto institutes.
-func (s *Sources) VASP(bic string) *bool {
-	if s.vasp == nil || bic == "" {
+// VASP says whether an account is with an institute of the list of e-money and
+// crypto institutes, by its number or its bank's BIC; nil without a list, and
+// when neither can say.
+func (s *Sources) VASP(iban psd2.IBAN, bic string) *bool {
+	byAccount := len(iban) > 4 && len(s.codes) > 0
+	if s.vasp == nil || bic == "" && !byAccount {
 		return nil
 	}
-	listed := slices.ContainsFunc(s.vasp, func(prefix string) bool { return strings.HasPrefix(bic, prefix) })
+	listed := bic != "" && slices.ContainsFunc(s.vasp, func(prefix string) bool { return strings.HasPrefix(bic, prefix) }) ||
+		byAccount && slices.ContainsFunc(s.codes, func(code string) bool { return strings.HasPrefix(string(iban[:2]+iban[4:]), code) })
 	return &listed
 }
 

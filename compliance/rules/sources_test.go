@@ -24,11 +24,11 @@ func TestAMissingListIsNotAnEmptyOne(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if none.Mule("DE89370400440532013000") != nil || none.VASP("REVOLT21XXX") != nil {
+	if none.Mule("DE89370400440532013000") != nil || none.VASP("LT601010012345678901", "REVOLT21XXX") != nil {
 		t.Error("without a list there was an answer")
 	}
 	some, err := rules.OpenSources(rules.SourcesConfig{
-		Mule: writeFile(t, "# known\nDE89 3704 0044 0532 0130 00\n"), VASP: writeFile(t, "REVOLT21\n"), Hosting: writeFile(t, "AS14061 # a cloud\n24940\n"),
+		Mule: writeFile(t, "# known\nDE89 3704 0044 0532 0130 00\n"), VASP: writeFile(t, "REVOLT21\nLT 325 00 # the same by its bank code\n"), Hosting: writeFile(t, "AS14061 # a cloud\n24940\n"),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -39,11 +39,16 @@ func TestAMissingListIsNotAnEmptyOne(t *testing.T) {
 		want bool
 	}{
 		"mule": {some.Mule("DE89370400440532013000"), true}, "other": {some.Mule("DE02120300000000202051"), false},
-		"vasp": {some.VASP("REVOLT21XXX"), true}, "bank": {some.VASP("COBADEFFXXX"), false},
+		"vasp": {some.VASP("", "REVOLT21XXX"), true}, "bank": {some.VASP("", "COBADEFFXXX"), false},
+		"vasp by account": {some.VASP("LT363250012345678901", ""), true}, "bank by account": {some.VASP("LT101010012345678901", ""), false},
+		"elsewhere": {some.VASP("DE02325000000000202051", "COBADEFFXXX"), false}, "either": {some.VASP("LT363250012345678901", "COBADEFFXXX"), true},
 	} {
 		if c.got == nil || *c.got != c.want {
 			t.Errorf("%s: %v, want %v", name, c.got, c.want)
 		}
+	}
+	if byBIC, err := rules.OpenSources(rules.SourcesConfig{VASP: writeFile(t, "REVOLT21\n")}); err != nil || byBIC.VASP("LT363250012345678901", "") != nil {
+		t.Errorf("an account alone said something to a list of BICs: %v", err)
 	}
 	var f rules.Fact
 	some.Locate(&f, "203.0.113.7") // hosting numbers alone, without the database of addresses
@@ -60,6 +65,8 @@ func TestANamedListThatCannotBeReadIsAnError(t *testing.T) {
 		"asn":       {ASN: writeFile(t, "nor is this")},
 		"mule":      {Mule: writeFile(t, "DE89370400440532013000\nDE00370400440532013000\n")},
 		"vasp":      {VASP: writeFile(t, "revolut\n")},
+		"bank code": {VASP: writeFile(t, "Lithuania 32500\n")},
+		"country":   {VASP: writeFile(t, "LTU 32500\n")},
 		"hosting":   {Hosting: writeFile(t, "AScloud\n")},
 		"countries": {Countries: writeFile(t, "lists: {}\n")},
 	} {

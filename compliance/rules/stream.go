@@ -3,54 +3,37 @@ package rules
 import (
 	"bufio"
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/netip"
 	"slices"
-	"strings"
-	"time"
 
 	"github.com/rialto-hub/rialto/compliance/names"
-	"github.com/rialto-hub/rialto/psd2"
 )
-
-// event is a line of a recorded stream: JSON Lines, one transaction each.
-type event struct {
-	ID         string     `json:"id"`
-	At         *time.Time `json:"ts"`
-	Type       Kind       `json:"type"`
-	Merchant   string     `json:"merchant"`
-	Player     string     `json:"player"` // the same person at every merchant
-	PlayerName string     `json:"player_name"`
-	HolderName string     `json:"holder_name"`
-	IBAN       string     `json:"iban"`
-	BIC        string     `json:"bic"`
-	Amount     *int64     `json:"amount_cents"`
-	Currency   string     `json:"currency"`
-	Device     string     `json:"device"`
-	IP         string     `json:"ip"`
-	IPCountry  string     `json:"ip_country"`
-	Status     Status     `json:"status"`
-	Stake      *int64     `json:"stake_cents_since_last"`
-	KYC        string     `json:"kyc_status"`
-	Residence  string     `json:"residence"`
-	Registered *time.Time `json:"registered_at"`
-	Purpose    *string    `json:"purpose"`
-}
 
 // maxLine bounds one line of a stream.
 const maxLine = 1 << 20
 
-// Stream reads recorded events and puts them in order of time. A line that is
-// no event is an error that names it; a transaction that comes twice counts
-// once.
+// Stream reads recorded events and puts them in order of time. Fields may come
+// in any order, unknown ones are passed over, and so are empty lines. A line
+// that is no event is an error that names it, so that nothing is lost without a
+// word; of a transaction that comes again the last line counts.
 func (e *Engine) Stream(r io.Reader) ([]*Fact, error) {
+	return e.stream(r, func(line int, err error) error { return fmt.Errorf("line %d: %w", line, err) })
+}
+
+// StreamPast is Stream, except that it goes past lines that are no event and
+// tells each. A stream without any event stays an error.
+func (e *Engine) StreamPast(r io.Reader, tell func(line int, why error)) ([]*Fact, error) {
+	return e.stream(r, func(line int, err error) error { tell(line, err); return nil })
+}
+
+func (e *Engine) stream(r io.Reader, wrong func(line int, err error) error) ([]*Fact, error) {
 	scanner := bufio.NewScanner(r)
 	scanner.Buffer(make([]byte, 64<<10), maxLine)
 	holders := newHolders(e.limits["own_name"])
-	seen := map[string]bool{}
+	seen := map[string]int{}
 	var out []*Fact
 	line := 0
 	for scanner.Scan() {
@@ -64,12 +47,17 @@ func (e *Engine) Stream(r io.Reader) ([]*Fact, error) {
 		}
 		f, err := e.parseEvent(text, holders)
 		if err != nil {
-			return nil, fmt.Errorf("line %d: %w", line, err)
+			if err = wrong(line, err); err != nil {
+				return nil, err
+			}
+			continue
 		}
-		if !seen[f.ID] {
-			seen[f.ID] = true
-			out = append(out, f)
+		if i, again := seen[f.ID]; again {
+			out[i] = f
+			continue
 		}
+		seen[f.ID] = len(out)
+		out = append(out, f)
 	}
 	if err := scanner.Err(); err != nil {
 		return nil, fmt.Errorf("line %d: %w", line+1, err)
@@ -79,45 +67,6 @@ func (e *Engine) Stream(r io.Reader) ([]*Fact, error) {
 	}
 	slices.SortStableFunc(out, func(a, b *Fact) int { return compare(a.Observe(), b.At.UnixMicro(), b.ID) })
 	return out, nil
-}
-
-func (e *Engine) parseEvent(text []byte, holders *holders) (*Fact, error) {
-	var ev event
-	if err := json.Unmarshal(text, &ev); err != nil {
-		return nil, fmt.Errorf("no event: %w", err)
-	}
-	status := ev.Status
-	switch status {
-	case Pending, Accepted, Settled, Failed:
-	case "":
-		status = Settled
-	default:
-		return nil, fmt.Errorf("status %q is not known", status)
-	}
-	switch {
-	case ev.ID == "" || ev.Player == "" || ev.At == nil || ev.Amount == nil:
-		return nil, errors.New("id, ts, player and amount_cents must be given")
-	case strings.ContainsAny(ev.ID+ev.Player, "\t\n\r"):
-		return nil, errors.New("id and player must not hold tabs or line breaks")
-	case *ev.Amount <= 0:
-		return nil, errors.New("amount_cents must be positive")
-	case !slices.Contains([]Kind{Deposit, Payout, Refund}, ev.Type):
-		return nil, fmt.Errorf("type %q is not deposit, payout or refund", ev.Type)
-	case ev.Currency != "" && ev.Currency != "EUR":
-		return nil, fmt.Errorf("currency %q: limits are in euro", ev.Currency)
-	}
-	f := &Fact{
-		ID: ev.ID, Revision: 1, At: ev.At.UTC(), Kind: ev.Type, Status: status, Amount: *ev.Amount, Currency: "EUR",
-		Merchant: ev.Merchant, Player: ev.Player, Person: ev.Player, PersonLinked: true, Gambling: true,
-		IBAN: ev.IBAN, IBANCountry: psd2.IBAN(ev.IBAN).Country(), BIC: ev.BIC, Device: ev.Device, IP: ev.IP, Network: Network(ev.IP),
-		IPCountry: ev.IPCountry, Residence: ev.Residence, KYC: ev.KYC, RegisteredAt: ev.Registered, Stake: ev.Stake,
-	}
-	if ev.Purpose != nil {
-		word := e.lists.Keyword(*ev.Purpose, f.At)
-		f.Keyword = &word
-	}
-	f.Holder, f.HolderMatch = holders.compare(ev.HolderName, ev.PlayerName)
-	return f, nil
 }
 
 // Network is what an address counts by: its /24, or /64 for IPv6. Empty when

@@ -26,8 +26,9 @@ var takes = map[string]take{
 	"age":           takeAge,
 	"last":          takeLast,
 	"row":           takeRow,
-	"run":           func(_ *scope, _ *measure, p []*Observation) float64 { n, _ := run(p); return float64(n) },
-	"run_ratio":     func(_ *scope, _ *measure, p []*Observation) float64 { _, r := run(p); return r },
+	"run":           func(_ *scope, _ *measure, p []*Observation) float64 { return float64(run(p)) },
+	"run_ratio":     takeRunRatio,
+	"run_hours":     takeRunHours,
 	"rise":          func(_ *scope, _ *measure, p []*Observation) float64 { n, _ := rise(p); return float64(n) },
 	"rise_ratio":    func(_ *scope, _ *measure, p []*Observation) float64 { _, r := rise(p); return r },
 }
@@ -153,16 +154,34 @@ func takeRow(s *scope, m *measure, p []*Observation) float64 {
 }
 
 // run is how many deposits in a row, ending with the newest, each exceed the
-// one before, and how many times the first the last one is.
-func run(p []*Observation) (n int, ratio float64) {
+// one before.
+func run(p []*Observation) int {
 	if len(p) == 0 {
-		return 0, 0
+		return 0
 	}
-	i := 0
-	for i+1 < len(p) && p[i].Amount > p[i+1].Amount {
-		i++
+	n := 1
+	for n < len(p) && p[n-1].Amount > p[n].Amount {
+		n++
 	}
-	return i + 1, share(p[0].Amount, p[i].Amount)
+	return n
+}
+
+// takeRunRatio is how many times a run's first amount its last one is.
+func takeRunRatio(_ *scope, _ *measure, p []*Observation) float64 {
+	n := run(p)
+	if n == 0 {
+		return 0
+	}
+	return share(p[0].Amount, p[n-1].Amount)
+}
+
+// takeRunHours is how long a run took.
+func takeRunHours(_ *scope, _ *measure, p []*Observation) float64 {
+	n := run(p)
+	if n == 0 {
+		return 0
+	}
+	return float64(p[0].At-p[n-1].At) / hourMicros
 }
 
 // riseReach bounds how far back rise looks.

@@ -10,8 +10,10 @@
 //	    later one names him differently; everybody every calendar day, and as soon
 //	    as a list has changed (Regulation (EU) 260/2012 Art. 5d). A delta looks at
 //	    everybody too, but counts only what the change brought.
-//	  - Nothing is compared while a transfer executes: the payment path reads the
-//	    stored result (Screened), which needs no list.
+//	  - Nothing is compared while a transfer executes: the rules read the stored
+//	    result (Screened), which needs no list. Whom the journal has not brought
+//	    yet the hub's gate has screened before any order exists (Onboard); where
+//	    lists are configured and not loaded, he waits.
 //	  - Nobody's name is kept here. It is read, for the moment of the comparison,
 //	    from the payment where psd2/store sealed it with the person's key: who is
 //	    erased there can no longer be screened, and his rows go.

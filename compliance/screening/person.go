@@ -53,7 +53,7 @@ func (s *Service) load(ctx context.Context, objectID string) (*person, error) {
 		if err != nil {
 			return nil, gone(err)
 		}
-		p = named(o.PersonID, o.MerchantID, o.ID, o.Personal.Player)
+		p = ofTransfer(o)
 	}
 	if p == nil || p.player == "" {
 		return nil, nil
@@ -62,6 +62,10 @@ func (s *Service) load(ctx context.Context, objectID string) (*person, error) {
 }
 
 func ofPayment(o *psd2.Payment) *person {
+	return named(o.PersonID, o.MerchantID, o.ID, o.Personal.Player)
+}
+
+func ofTransfer(o *psd2.Transfer) *person {
 	return named(o.PersonID, o.MerchantID, o.ID, o.Personal.Player)
 }
 
@@ -182,24 +186,40 @@ func (s *Service) onboard(ctx context.Context, books library) (more bool, err er
 	return led && len(rows) == batch, err
 }
 
+// ErrUnscreened says that somebody has a name and was never compared with the
+// lists, or not under this name, and that it cannot be done here and now.
+var ErrUnscreened = errors.New("screening: not screened, and no lists are loaded")
+
 // Onboard screens a payment's person at once, if he is new or his data have
-// changed. The hub may call it when it creates the payment, before anything is
-// initiated; Step does the same a moment later for whoever was not. Without
-// lists it does nothing.
+// changed. The gate calls it before anything is initiated (Reg. 260/2012 Art.
+// 5d: never while a transfer executes); Step does the same for whoever it meets
+// first. With lists configured it fails with ErrUnscreened where none are
+// loaded; without, and for who has no name, it does nothing.
 func (s *Service) Onboard(ctx context.Context, p *psd2.Payment) error {
-	books := s.shelf.books()
-	who := ofPayment(p)
-	if books == nil || who.Name == "" {
+	return s.admit(ctx, ofPayment(p))
+}
+
+// OnboardPayee is Onboard for the player of a payout or refund.
+func (s *Service) OnboardPayee(ctx context.Context, t *psd2.Transfer) error {
+	return s.admit(ctx, ofTransfer(t))
+}
+
+func (s *Service) admit(ctx context.Context, who *person) error {
+	if len(s.shelf.dirs) == 0 || who.Name == "" || who.ID == "" {
 		return nil
 	}
 	facts := s.facts(who)
 	var row personRow
 	err := s.deps.Store.Get(ctx, &row, selectPersons+`WHERE person_id = ?`, who.ID)
-	if err == nil && row.FactsHash == facts && row.Pending == 0 {
+	if err == nil && row.ScreenedAt != 0 && row.Pending == 0 && (row.FactsHash == facts || age(who.ObjectID) < age(row.ObjectID)) {
 		return nil
 	}
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return wrap(err)
+	}
+	books := s.shelf.books()
+	if books == nil {
+		return ErrUnscreened
 	}
 	found := compareAll(books, who)
 	var t tally

@@ -219,8 +219,12 @@ func Replay(list *names.List, stored json.RawMessage) (names.Hit, error) {
 	if list.Hash != in.ListHash {
 		return names.Hit{}, errors.New("screening: replay: this is another version of the list")
 	}
+	return again(names.NewIndex(list), in)
+}
+
+func again(index *names.Index, in Inputs) (names.Hit, error) {
 	p := person{Name: in.Name, Born: in.BirthDate, Country: in.Country}
-	for _, h := range names.NewIndex(list).Screen(p.query(), maxHits) {
+	for _, h := range index.Screen(p.query(), maxHits) {
 		if h.EntryID == in.EntryID && h.Score == in.Score {
 			return h, nil
 		}

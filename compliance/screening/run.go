@@ -238,12 +238,8 @@ func (s *Service) supersede(ctx context.Context, r *runRow) error {
 	return err
 }
 
-// system is who looks into the calendar.
-var system = compliance.Officer{ID: "rialto", Name: "rialto", Roles: []compliance.Role{compliance.Viewer}}
-
-// report hands a run's report to the desk, which signs it. The desk keeps it in
-// a transaction of its own; a process that died between the two finds it in
-// the calendar.
+// report hands a run's report to the desk, which signs it, in the transaction
+// that ends the run.
 func (s *Service) report(ctx context.Context, r *runRow) error {
 	versions := map[string]string{}
 	if err := json.Unmarshal([]byte(r.Lists), &versions); err != nil {
@@ -251,37 +247,13 @@ func (s *Service) report(ctx context.Context, r *runRow) error {
 	}
 	run := compliance.Run{Kind: r.Kind, Lists: versions, Entries: int(r.Entries), Persons: int(r.Persons), Hits: int(r.Hits), Cleared: int(r.Cleared),
 		Failed: int(r.Failed), StartedAt: time.UnixMicro(r.StartedAt).UTC(), EndedAt: time.UnixMicro(r.EndedAt).UTC()}
-	// The lease outlasts the look and the writing.
-	if led, err := s.lead(ctx, nothing); err != nil || !led {
-		return err
-	}
-	known, err := s.recorded(ctx, run)
-	if err != nil {
-		return err
-	}
-	if !known {
-		if _, err := s.deps.Desk.RecordRun(ctx, run); err != nil {
+	_, err := s.lead(ctx, func(tx *store.Tx) error {
+		n, err := tx.Exec(`UPDATE screening_runs SET state = 'done', open = 0 WHERE id = ? AND state = 'reporting'`, r.ID)
+		if err != nil || n == 0 { // another process has ended it
 			return err
 		}
-	}
-	_, err = s.lead(ctx, func(tx *store.Tx) error {
-		_, err := tx.Exec(`UPDATE screening_runs SET state = 'done', open = 0 WHERE id = ? AND state = 'reporting'`, r.ID)
+		_, err = s.deps.Desk.RecordRunIn(tx, run)
 		return err
 	})
 	return err
-}
-
-func (s *Service) recorded(ctx context.Context, run compliance.Run) (bool, error) {
-	days, err := s.deps.Desk.Days(ctx, system, run.StartedAt)
-	if err != nil {
-		return false, err
-	}
-	for _, d := range days {
-		for _, old := range d.Runs {
-			if old.Run.Kind == run.Kind && old.Run.StartedAt.Equal(run.StartedAt) && old.Run.EndedAt.Equal(run.EndedAt) {
-				return true, nil
-			}
-		}
-	}
-	return false, nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"time"
 	_ "time/tzdata" // days are Berlin's wherever the hub runs
 
@@ -32,17 +33,27 @@ type Config struct {
 	// Europe/Berlin (default 3 hours). A day that was missed is made up for at
 	// once.
 	DailyAt time.Duration `yaml:"daily_at"`
+	// Unscreened is what happens to a deposit of somebody who has a name and could
+	// not be screened yet, because no lists are loaded: "wait" (the default; the
+	// payer is asked to try again), "refuse" or "allow". Money out always waits.
+	Unscreened string `yaml:"unscreened_deposits"`
 	// ReloadEvery is how often the directories are looked at (default one
 	// minute).
 	ReloadEvery time.Duration `yaml:"reload_every"`
 }
 
+// What Config.Unscreened may be.
+const (
+	Wait   = "wait"
+	Refuse = "refuse"
+	Allow  = "allow"
+)
+
 // Desk takes what screening finds. compliance.Desk is one.
 type Desk interface {
 	Raise(tx *store.Tx, f compliance.Finding) error
 	Whitelisted(tx *store.Tx, personID, entryID string) (bool, error)
-	RecordRun(ctx context.Context, r compliance.Run) (string, error)
-	Days(ctx context.Context, o compliance.Officer, month time.Time) ([]compliance.Day, error)
+	RecordRunIn(tx *store.Tx, r compliance.Run) (string, error)
 }
 
 // Deps are the neighbours.
@@ -88,6 +99,9 @@ func New(c Config, d Deps) (*Service, error) {
 	if c.DailyAt < 0 || c.DailyAt >= 24*time.Hour {
 		return nil, errors.New("screening: daily_at must lie within a day")
 	}
+	if !slices.Contains([]string{Wait, Refuse, Allow}, c.Unscreened) {
+		return nil, fmt.Errorf("screening: unscreened_deposits must be %s, %s or %s", Wait, Refuse, Allow)
+	}
 	zone, err := time.LoadLocation("Europe/Berlin")
 	if err != nil {
 		return nil, fmt.Errorf("screening: %w", err)
@@ -107,10 +121,17 @@ func (c *Config) setDefaults() {
 	if c.DailyAt == 0 {
 		c.DailyAt = 3 * time.Hour
 	}
+	if c.Unscreened == "" {
+		c.Unscreened = Wait
+	}
 	if c.ReloadEvery == 0 {
 		c.ReloadEvery = time.Minute
 	}
 }
+
+// Unscreened is what the operator wants for deposits of whom Onboard could not
+// screen: Wait, Refuse or Allow.
+func (s *Service) Unscreened() string { return s.cfg.Unscreened }
 
 // Step looks for changed lists, takes in who is new, and goes on with the run
 // that is due; a bounded piece of each. It says when it wants to run again. An

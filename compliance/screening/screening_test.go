@@ -1,6 +1,9 @@
 package screening_test
 
 import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -39,6 +42,18 @@ func TestTheFirstPaymentScreensItsPlayer(t *testing.T) {
 		must(t, err)
 		if h, err := screening.Replay(list, hit.Inputs); err != nil || h.Score != in.Score {
 			t.Errorf("replayed to %v, %v", h.Score, err)
+		}
+		if h, possible, err := s.Again(hit.Inputs); err != nil || !possible || h.Score != in.Score {
+			t.Errorf("with the list in use %v, %v, %v", h.Score, possible, err)
+		}
+		for _, change := range []struct {
+			old, new string
+			possible bool
+		}{{in.ListHash, "0" + in.ListHash[1:] + "0", false}, {`"score":`, `"score":0.5,"was":`, true}} {
+			forged := strings.Replace(string(hit.Inputs), change.old, change.new, 1)
+			if _, possible, err := s.Again(json.RawMessage(forged)); possible != change.possible || possible && err == nil {
+				t.Errorf("with %s: %v, %v", change.new, possible, err)
+			}
 		}
 		w.list(villain, "8,Person,Somebody Else,,")
 		if list, err = names.LoadDir(w.dir); err != nil {
@@ -96,6 +111,45 @@ func TestOnboardScreensAtOnce(t *testing.T) {
 		must(t, w.rest(s))
 		if n := w.findings(); n != 1 {
 			t.Errorf("%d findings, want 1", n)
+		}
+	})
+}
+
+// Who has a name and was never compared with the lists is let in by nobody:
+// lists that are configured and cannot be read are not the same as none.
+func TestNobodyIsAdmittedUnscreened(t *testing.T) {
+	databases(t, func(t *testing.T, w *world) {
+		known, listed := w.pay("p1", "Anna Koch", "1990-01-01", "DE"), w.pay("p2", "Zenobia Quuxberger", "1980-02-03", "DE")
+		nameless := w.pay("p3", "", "", "")
+		blind := w.service(nil) // has not looked at its directory yet
+		for _, p := range []*psd2.Payment{known, listed} {
+			if err := blind.Onboard(ctx, p); !errors.Is(err, screening.ErrUnscreened) {
+				t.Fatalf("without lists: %v", err)
+			}
+		}
+		must(t, blind.Onboard(ctx, nameless)) // there is nothing to compare; the rules say so
+		none, err := screening.New(screening.Config{}, screening.Deps{Store: w.db, Desk: w.desk})
+		must(t, err)
+		must(t, none.Onboard(ctx, known)) // nobody is to be screened
+		must(t, w.rest(w.service(nil)))
+		must(t, blind.Onboard(ctx, known)) // another process has screened him
+		renamed := w.pay("p1", "Zenobia Quuxberger", "1980-02-03", "DE")
+		if err := blind.Onboard(ctx, renamed); !errors.Is(err, screening.ErrUnscreened) {
+			t.Errorf("under a new name: %v", err)
+		}
+		payout := &psd2.Transfer{ID: psd2.NewID(psd2.PrefixPayout, w.clock.Now(), rand.Reader), Kind: psd2.KindPayout, MerchantID: merchant,
+			PersonID: w.db.PersonID(merchant, "p4"), Personal: psd2.TransferPersonal{Player: psd2.Player{Reference: "p4", Name: "Zenobia Quuxberger"}}}
+		if err := blind.OnboardPayee(ctx, payout); !errors.Is(err, screening.ErrUnscreened) {
+			t.Errorf("a payout: %v", err)
+		}
+		seeing := w.service(nil)
+		must(t, w.rest(seeing))
+		must(t, seeing.OnboardPayee(ctx, payout))
+		if r, _, err := seeing.Screened(ctx, payout.PersonID); err != nil || r == nil || r.Score < 0.95 {
+			t.Errorf("%+v %v", r, err)
+		}
+		if _, err := screening.New(screening.Config{Unscreened: "perhaps"}, screening.Deps{Store: w.db, Desk: w.desk}); err == nil {
+			t.Error("an operator's wish that nobody knows is taken")
 		}
 	})
 }

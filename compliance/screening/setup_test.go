@@ -239,8 +239,8 @@ func (d *dying) Raise(tx *store.Tx, f compliance.Finding) error {
 	return d.die()
 }
 
-func (d *dying) RecordRun(ctx context.Context, r compliance.Run) (string, error) {
-	id, err := d.Desk.RecordRun(ctx, r)
+func (d *dying) RecordRunIn(tx *store.Tx, r compliance.Run) (string, error) {
+	id, err := d.Desk.RecordRunIn(tx, r)
 	if err != nil {
 		return "", err
 	}

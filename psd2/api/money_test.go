@@ -208,7 +208,7 @@ func TestPayoutOverTheWire(t *testing.T) {
 	w.till.Next(account.LostAfter, "")
 	unknown := m.payout(p, 800)
 	w.carry()
-	w.pass(time.Second)
+	w.pass(time.Second / 2) // it is asked about after a second
 	w.till.Next(account.None, "")
 	executed := m.payout(p, 900)
 	w.carry()
@@ -221,6 +221,11 @@ func TestPayoutOverTheWire(t *testing.T) {
 		if err != nil || len(list.Data) != 1 || list.Data[0].ID != id {
 			t.Errorf("%s: %+v %v", want, list, err)
 		}
+	}
+	w.pass(time.Second)
+	w.carry()
+	if got, err := c.GetPayout(ctx, unknown.ID); err != nil || got.Status != psd2.TransferExecuted {
+		t.Errorf("asked, the bank has said that it was executed: %+v %v", got, err)
 	}
 	list, err := c.Payouts(ctx, map[string][]string{"limit": {"2"}, "player_reference": {"player-1"}})
 	if err != nil || len(list.Data) != 2 || list.NextCursor == "" || list.Data[0].ID != executed.ID {

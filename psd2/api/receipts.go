@@ -12,7 +12,8 @@ import (
 // contentTypeJOSE is a compact JWS (RFC 7515 §9.2.1).
 const contentTypeJOSE = "application/jose"
 
-// Receipts are the proofs of what payers have confirmed at the hub.
+// Receipts are the proofs of what authorised payments: what payers have confirmed
+// at the hub, or what their banks said.
 type Receipts interface {
 	// Receipt is a payment's, a compact JWS; a *psd2.Error with CodeNotFound when
 	// there is none.
@@ -21,8 +22,7 @@ type Receipts interface {
 	ReceiptKeys(ctx context.Context) ([]byte, error)
 }
 
-// errNoReceipt is for payments that needed no confirmation here, or have none
-// yet.
+// errNoReceipt is for payments that are not authorised yet.
 var errNoReceipt = psd2.NotFound("receipt")
 
 // receipt is GET /v1/payments/{id}/receipt.

@@ -117,7 +117,10 @@ func TestCatalogueFitsWhatIsSent(t *testing.T) {
 		ctx, m, s, gone := t.Context(), w.hooked("Casino"), newSink(t), newSink(t)
 		gone.answer(http.StatusGone)
 		e := m.endpoint(s.URL, nil)
-		m.endpoint(gone.URL, []string{"payment.failed"})
+		broken := m.endpoint(gone.URL, []string{"payment.failed"})
+		if _, err := m.client().RotateKeys(ctx, broken.ID, 0, "rotate"); err != nil {
+			t.Fatal(err)
+		}
 		w.pass(time.Second)
 		p := m.create()
 		if _, err := m.client().Cancel(ctx, p.ID, "cancel"); err != nil {
@@ -126,7 +129,7 @@ func TestCatalogueFitsWhatIsSent(t *testing.T) {
 		if _, err := m.client().TestEndpoint(ctx, e.ID, "test"); err != nil {
 			t.Fatal(err)
 		}
-		w.until("three kinds", func() bool { return len(s.hits()) == 3 })
+		w.until("four kinds", func() bool { return len(s.hits()) == 4 })
 		var types []string
 		for _, h := range s.hits() {
 			if err := fits(h.body); err != nil {
@@ -144,8 +147,17 @@ func TestCatalogueFitsWhatIsSent(t *testing.T) {
 			types = append(types, v.Type)
 		}
 		slices.Sort(types)
-		if want := []string{"payment.failed", "webhook.test", "webhook_endpoint.disabled"}; !slices.Equal(types, want) {
+		if want := []string{"payment.failed", "webhook.test", "webhook_endpoint.changed", "webhook_endpoint.disabled"}; !slices.Equal(types, want) {
 			t.Errorf("received %v", types)
+		}
+		list, err := m.client().Events(ctx, "", 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{"webhook_endpoint.changed", "webhook_endpoint.disabled"} {
+			if !slices.ContainsFunc(list.Data, func(e apiclient.Event) bool { return e.Type == want && e.Sequence > 0 }) {
+				t.Errorf("%s is not in /v1/events", want)
+			}
 		}
 	})
 }

@@ -22,16 +22,19 @@ import (
 // of them came with the request, so this tells the client nothing new.
 type signatureReport struct {
 	Valid        bool   `json:"valid"`
-	Part         string `json:"part,omitempty"`    // what fails: form, alg, kid, iat, header, signature
+	Part         string `json:"part,omitempty"`    // what fails: form, alg, kid, iat, header, signature; of a webhook header, clock, key, signature
 	Differs      string `json:"differs,omitempty"` // what was signed otherwise: method, path, header, body
 	Detail       string `json:"detail"`
 	SignedHead   string `json:"signed_head,omitempty"` // what comes before the body in the signed bytes
 	SignedSHA256 string `json:"signed_sha256,omitempty"`
 	BodySHA256   string `json:"body_sha256"`
 	BodyBytes    int    `json:"body_bytes"`
+	Scheme       string `json:"scheme,omitempty"`      // of a webhook: v1, v1a or jws, which was believed
+	EndpointID   string `json:"endpoint_id,omitempty"` // of a webhook: whose keys signed it
 }
 
-// checkSignature judges the signature of this request and explains. It is
+// checkSignature judges the signature of this request and explains; of a webhook
+// that is sent on to it, the signatures that came with that. It is
 // there in a sandbox only: it works harder for a bad request than for a good.
 func (a *room) checkSignature(c echo.Context) error {
 	if !a.Sandbox {
@@ -48,6 +51,12 @@ func (a *room) checkSignature(c echo.Context) error {
 	}
 	sum := sha256.Sum256(body)
 	report := signatureReport{BodySHA256: hex.EncodeToString(sum[:]), BodyBytes: len(body)}
+	if isDelivery(r.Header) {
+		if err := a.checkDelivery(r, who, body, &report); err != nil {
+			return err
+		}
+		return c.JSON(http.StatusOK, report)
+	}
 	signatures := r.Header.Values(jose.HeaderSignature)
 	if len(signatures) != 1 {
 		report.Part, report.Detail = string(jose.PartForm), "send one Rialto-Signature over method, path, headers and body"

@@ -285,13 +285,14 @@ func (b *Bus) Follow(name string) *Follower {
 	return f
 }
 
-// hint wakes the followers in this process before NATS does: they go by the
-// journal, so they need not wait for a message to be stored.
+// hint wakes the followers in this process before NATS does, but for those who
+// are hinted anyway: they go by the journal, so they need not wait for a message
+// to be stored.
 func (b *Bus) hint() {
 	b.watchMu.Lock()
 	defer b.watchMu.Unlock()
 	for _, f := range b.followers {
-		f.ping()
+		f.relayed()
 	}
 }
 

@@ -400,3 +400,54 @@ func until(t *testing.T, done func() bool) {
 		}
 	}
 }
+
+// woken reports whether there is a signal, and takes it.
+func woken(f *bus.Follower) bool {
+	select {
+	case <-f.Wake():
+		return true
+	default:
+		return false
+	}
+}
+
+// TestHintedFollowerIsNotWokenTwice: an owner who hears of an event from the
+// store, and has dealt with it, is woken by neither relay nor NATS.
+func TestHintedFollowerIsNotWokenTwice(t *testing.T) {
+	clock := testkit.NewClock()
+	db := testkit.SQLite(t, clock.Now)
+	b := open(t, bus.Config{Dir: t.TempDir()}, clock.Now)
+	early, late, r := b.Follow("early"), b.Follow("late"), b.Relay(db, "one")
+	db.OnPositioned(early.Hint)
+	for _, f := range []*bus.Follower{early, late} {
+		t.Cleanup(f.Close)
+		if err := f.Attach(t.Context(), clock.Now()); err != nil {
+			t.Fatal(err)
+		}
+		woken(f)
+	}
+	create(t, db, "mer_a")
+	if !woken(early) || woken(late) {
+		t.Fatal("the commit wakes who is hinted, and nobody else")
+	}
+	early.Ack(1)
+	relay(t, r, clock.Now())
+	await(t, late, 1)
+	seen := time.After(20 * time.Second)
+	for early.Seen() < 1 { // its word came; it said nothing new
+		select {
+		case <-early.Wake():
+			t.Fatal("woken again")
+		case <-seen:
+			t.Fatal("word never came")
+		case <-time.After(time.Millisecond):
+		}
+	}
+	if woken(early) {
+		t.Error("woken again by what it has dealt with")
+	}
+	create(t, db, "mer_a") // this one it has not dealt with, and missed the hint
+	woken(early)
+	relay(t, r, clock.Now())
+	await(t, early, 2)
+}

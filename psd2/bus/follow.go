@@ -28,6 +28,8 @@ type Follower struct {
 	consume jetstream.ConsumeContext
 	again   time.Time
 	seen    int64 // highest position told of
+	dealt   int64 // highest position acknowledged by the owner
+	hinted  bool  // the owner hears of news before we do
 	last    []pending
 }
 
@@ -119,6 +121,7 @@ func (f *Follower) receive(m jetstream.Msg) {
 	}
 	f.mu.Lock()
 	f.seen = max(f.seen, word.Position)
+	news := word.Position > f.dealt
 	// One entry per run of messages is enough: acknowledging the newest
 	// acknowledges all before it.
 	if n := len(f.last); n > 0 && (f.last[n-1].position >= word.Position || n == 64) {
@@ -127,7 +130,29 @@ func (f *Follower) receive(m jetstream.Msg) {
 		f.last = append(f.last, pending{word.Position, m})
 	}
 	f.mu.Unlock()
+	if news { // else it is acknowledged with the next
+		f.ping()
+	}
+}
+
+// Hint wakes the owner at once. Whoever positions events calls it
+// (store.DB.OnPositioned), so that the owner need not wait for NATS, nor for a
+// relay that is waiting for NATS.
+func (f *Follower) Hint() {
+	f.mu.Lock()
+	f.hinted = true
+	f.mu.Unlock()
 	f.ping()
+}
+
+// relayed is word from this process's relay, for an owner who has none earlier.
+func (f *Follower) relayed() {
+	f.mu.Lock()
+	late := f.hinted
+	f.mu.Unlock()
+	if !late {
+		f.ping()
+	}
 }
 
 func (f *Follower) ping() {
@@ -140,6 +165,7 @@ func (f *Follower) ping() {
 // Ack says that everything up to position has been dealt with for good.
 func (f *Follower) Ack(position int64) {
 	f.mu.Lock()
+	f.dealt = max(f.dealt, position)
 	var newest jetstream.Msg
 	for len(f.last) > 0 && f.last[0].position <= position {
 		newest, f.last = f.last[0].message, f.last[1:]

@@ -121,7 +121,14 @@ func (s *Server) start() error {
 		return fmt.Errorf("bus: embedded server: %w", err)
 	}
 	server.SetLoggerV2(&serverLog{s.log}, false, false, false)
-	server.Start()
+	// Start recovers the streams, and of a damaged file may never come to an end.
+	started := make(chan struct{})
+	go func() { server.Start(); close(started) }()
+	select {
+	case <-started:
+	case <-time.After(startTimeout):
+		return errors.New("bus: the embedded server did not start in time: its streams may be damaged; move its directory away, the journal holds everything")
+	}
 	if !server.ReadyForConnections(startTimeout) {
 		server.Shutdown()
 		return errors.New("bus: the embedded server did not start in time")

@@ -85,6 +85,7 @@ func bindSecret(visit, token, paymentID string) string {
 const (
 	forStarting   = "start"
 	forCancelling = "cancel"
+	forMoreTime   = "more"
 	forEnrolling  = "enrol"
 )
 

@@ -25,6 +25,9 @@ type consentPage struct {
 	Others  string
 	// Confirmed says that he has confirmed at the hub; what is left is his bank.
 	Confirmed bool
+	// Changed is when something last happened to his ways to confirm; nil when
+	// nothing has lately. He is told wherever he pays (security row A15).
+	Changed *time.Time
 	familiar
 
 	AskID      bool // the bank wants to know who pays before it takes the order
@@ -103,20 +106,24 @@ func (v *visit) consent(bankID, again string, status int, entered wants, wrong s
 	if err != nil {
 		return err
 	}
+	changed, err := v.changed()
+	if err != nil {
+		return err
+	}
 	c := consentPage{sums: v.sums(), Bank: bank, Domains: hosts(info.RedirectOrigins), Action: v.to("/confirm"), Ticket: ticket,
-		Payee: v.payeeChecked(), Again: again, Others: v.to("/banks?other=1"), Confirmed: asked.State == sca.Approved, familiar: known, AskID: info.First == psd2.PromptIdentify, AskAccount: info.DebtorMandatory, wants: entered}
+		Payee: v.payeeChecked(), Again: again, Others: v.to("/banks?other=1"), Confirmed: asked.Stands, Changed: changed, familiar: known, AskID: info.First == psd2.PromptIdentify, AskAccount: info.DebtorMandatory, wants: entered}
 	switch wrong {
 	case "psu_id":
 		c.WrongID = v.say("confirm.wrong_id", "bank", bank.Name)
 	case "iban":
 		c.WrongAccount = v.say("confirm.wrong_account")
 	}
-	title, scripts := v.say("confirm.title", "name", v.merchant.Name), []string(nil)
+	title, scripts := v.say("confirm.title", "name", v.merchant.Name), []string{"limit.js"}
 	if c.Confirmed {
 		title = v.say("confirm.done")
 	}
 	if c.Known != "" {
-		scripts = []string{"known.js"}
+		scripts = append(scripts, "known.js")
 	}
 	self := &url.URL{Path: v.to("/confirm"), RawQuery: url.Values{"bank": {bankID}}.Encode()}
 	return v.show(page.Page{
@@ -203,6 +210,9 @@ func (v *visit) notAuthorised(bankID string, err error, entered wants) error {
 		return loadErr
 	}
 	v.payment = p
+	if left, ok := leavesLess(err); ok {
+		return v.less(bankID, left)
+	}
 	switch psd2.CodeOf(err) {
 	case psd2.CodeConflict:
 		if p.State == psd2.StateAuthorizationRequired && !over(p, v.Now()) {

@@ -3,6 +3,7 @@ package consent
 import (
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/rialto-hub/rialto/psd2"
 	"github.com/rialto-hub/rialto/psd2/page"
@@ -20,6 +21,18 @@ func (v *visit) asked() (sca.Challenge, error) {
 		return sca.Challenge{}, nil
 	}
 	return c, err
+}
+
+// changed is when something last happened to the payer's factors, if lately.
+func (v *visit) changed() (*time.Time, error) {
+	if v.SCA == nil {
+		return nil, nil
+	}
+	list, err := v.SCA.Recent(v.ctx(), v.payment.PersonID)
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	return &list[0].At, nil
 }
 
 // news is the confirmation that is the last thing that happened to the payment,
@@ -57,13 +70,13 @@ func (v *visit) confirmation(c sca.Challenge) error {
 	case sca.Open:
 		s.Kind, s.ToConfirm = "", "/sca/pay/"+c.PaymentID+"/"+c.ID
 	case sca.Reported:
-		s.Kind, s.Until, s.Back = "failed", nil, v.back()
+		s.Kind, s.Until, s.Back, s.CanCancel = "failed", nil, v.back(), !v.payment.State.Final()
 	default:
 		if s.Others = v.to("/banks?other=1"); listed && bank.Note == "" {
 			s.BankName, s.Retry = bank.Name, v.to("/confirm?bank="+url.QueryEscape(chosen))
 		}
 	}
-	return v.show(page.Page{Name: "status", Title: s.Lead, Self: &url.URL{Path: v.to("")}, About: v.to("/about"), Data: s})
+	return v.show(page.Page{Name: "status", Title: s.Lead, Self: &url.URL{Path: v.to("")}, About: v.to("/about"), Scripts: []string{"limit.js"}, Data: s})
 }
 
 // offer is what a payer is offered after a payment, never before one and never
@@ -72,6 +85,20 @@ type offer struct {
 	EnrolURL   string // of the form; "" offers nothing
 	EnrolToken string
 	Enrolled   bool // he has factors: he may change them
+}
+
+// mayEnrol reports whether a payer may go to his factors: he has some, and proves
+// himself there before he changes any, or his bank has shown that the account is
+// the player's (or his merchant waives that). Without either, whoever holds a
+// stolen login could make the first factor, and lock its owner out.
+func (v *visit) mayEnrol(has int) bool {
+	switch v.payment.PayerCheck {
+	case psd2.PayerMatched, psd2.PayerWaived:
+		return true
+	case psd2.PayerMismatched:
+		return false
+	}
+	return has > 0
 }
 
 // afterPaying notes the browser as one from which he pays, and offers factors.
@@ -90,6 +117,9 @@ func (v *visit) afterPaying() (o offer) {
 		v.Log.WarnContext(v.ctx(), "consent", "what", "factors", "error", err.Error())
 		return o
 	}
+	if !v.mayEnrol(len(factors)) {
+		return o
+	}
 	return offer{EnrolURL: v.to("/enrol"), EnrolToken: formToken(v.secret, forEnrolling, p.ID), Enrolled: len(factors) > 0}
 }
 
@@ -104,8 +134,14 @@ func (v *visit) enrol() error {
 		return err
 	}
 	p := v.payment
+	if v.SCA == nil || !p.State.MoneyMoved() {
+		return psd2.NotFound("page")
+	}
+	factors, err := v.SCA.Factors(v.ctx(), p.PersonID)
 	switch {
-	case v.SCA == nil || !p.State.MoneyMoved() || p.PayerCheck == psd2.PayerMismatched:
+	case err != nil:
+		return err
+	case !v.mayEnrol(len(factors)):
 		return psd2.NotFound("page")
 	case !checkToken(form.Get("token"), v.secret, forEnrolling, p.ID):
 		return psd2.Fail(psd2.CodeForbidden, "form_token_invalid", "the form was not made for this browser")

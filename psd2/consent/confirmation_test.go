@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/network"
-	"github.com/chromedp/cdproto/webauthn"
 	"github.com/chromedp/chromedp"
 	"github.com/pquerna/otp/totp"
+	"golang.org/x/net/html"
 
 	"github.com/rialto-hub/rialto/banks"
 	"github.com/rialto-hub/rialto/psd2"
@@ -68,18 +68,19 @@ func bound(p *psd2.Payment) sca.Linked {
 	return sca.Linked{PaymentID: p.ID, Amount: p.Amount, CreditorName: p.Personal.Payee.Name, CreditorIBAN: p.Personal.Payee.IBAN, DebtorRef: p.Personal.Reference}
 }
 
-func (c *confirming) Need(ctx context.Context, p *psd2.Payment, approach string, _ bool, b hub.Browser) (string, bool, error) {
+func (c *confirming) Need(ctx context.Context, a hub.Ask) (hub.Needed, error) {
+	p, b := a.Payment, a.Browser
 	c.seen = append(c.seen, b)
-	need, err := c.Require(ctx, sca.PaymentFacts{PaymentID: p.ID, PersonID: p.PersonID, Amount: p.Amount, Approach: approach, Merchant: c.level,
+	need, err := c.Require(ctx, sca.PaymentFacts{PaymentID: p.ID, PersonID: p.PersonID, Amount: p.Amount, Approach: a.Approach, Merchant: c.level,
 		Risk: sca.Risk{Score: c.risk}, DeviceSecret: b.DeviceSecret, DeviceProof: b.DeviceProof, Behaviour: b.Behaviour})
 	if err != nil || need.Level == sca.None {
-		return "", false, err
+		return hub.Needed{Keep: need.Keep}, err
 	}
-	if c.db.Tx(ctx, func(tx *store.Tx) error { return c.Recheck(tx, p) }) == nil {
-		return "", false, nil
+	if c.db.Tx(ctx, func(tx *store.Tx) error { return c.Confirmed(tx, p.ID, need.Level, bound(p)) }) == nil {
+		return hub.Needed{Keep: need.Keep}, nil
 	}
-	challenge, err := c.Begin(ctx, sca.BeginRequest{PersonID: p.PersonID, Linked: bound(p), Level: need.Level, Session: sca.SessionHash(b.Secret), Language: "en"})
-	return "/sca/pay/" + p.ID + "/" + challenge.ID, false, err
+	challenge, err := c.Begin(ctx, sca.BeginRequest{PersonID: p.PersonID, Linked: bound(p), Level: need.Level, Session: sca.SessionHash(b.Secret), Language: b.Language, Keep: need.Keep})
+	return hub.Needed{Path: "/sca/pay/" + p.ID + "/" + challenge.ID}, err
 }
 
 func (c *confirming) Recheck(tx *store.Tx, p *psd2.Payment) error {
@@ -158,13 +159,18 @@ func TestWayBackFromAConfirmationIsOneButton(t *testing.T) {
 	if again := b.submit(done, "pay"); again.StatusCode != http.StatusConflict || len(w.sandbank.placed()) != 1 { // B05
 		t.Errorf("the same form again: %d, %d orders", again.StatusCode, len(w.sandbank.placed()))
 	}
-	// A failed attempt is told, not the old confirmation; another bank needs no new one.
+	// A failed attempt is told, not the old confirmation. That was for one order:
+	// another bank needs a new one (RTS Art. 4(1)).
 	w.sandbank.decide(banks.Status{Transaction: "RJCT", Reason: "AM04"})
 	if failed := b.get(b.get(w.returnPath()).location()); failed.situation() != "try_again" {
 		t.Errorf("%s", failed.main())
 	}
-	if other := b.get("/pay/" + id + "/confirm?bank=cafe").want(http.StatusOK); other.text("pay") != "Continue to Café Kredit" {
+	other := b.get("/pay/" + id + "/confirm?bank=cafe").want(http.StatusOK)
+	if other.find("confirmed") != nil || !strings.Contains(other.text("pay"), "Café Kredit") {
 		t.Errorf("%s", other.main())
+	}
+	if to := b.submit(other, "pay").location(); !strings.HasPrefix(to, "/sca/pay/"+id+"/") || to == ask || len(w.sandbank.placed()) != 1 {
+		t.Errorf("an approval serves a second order: sent to %s with %d orders", to, len(w.sandbank.placed()))
 	}
 }
 
@@ -291,6 +297,86 @@ func TestFactorsAreOfferedAfterAPaymentOnly(t *testing.T) {
 	b.submit(done, "enrol").want(http.StatusNotFound)
 }
 
+// TestFirstFactorNeedsAVerifiedAccount: whoever stole a player's login and pays
+// from an account of which nobody knows whose it is makes no factor in his name.
+func TestFirstFactorNeedsAVerifiedAccount(t *testing.T) { // A15
+	w := &world{t: t, clock: testkit.NewClock(), changed: make(chan struct{}, 8), ask: &confirming{}}
+	w.build(httptest.NewTLSServer(http.NotFoundHandler()), httptest.NewUnstartedServer(nil), true)
+	id, path := w.start()
+	b := w.browser()
+	b.toBank(path)
+	w.sandbank.decide(banks.Status{Transaction: "ACSC"})
+	offered := b.get(b.get(w.returnPath()).location()).want(http.StatusOK)
+	for check, may := range map[psd2.PayerCheck]bool{psd2.PayerUnknown: false, psd2.PayerMismatched: false, psd2.PayerMatched: true, psd2.PayerWaived: true} {
+		if _, err := w.db.UpdatePayment(t.Context(), id, func(p *psd2.Payment) error { p.PayerCheck = check; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if shown := b.get("/pay/"+id).find("enrol") != nil; shown != may {
+			t.Errorf("%s: offered %t", check, shown)
+		}
+		if answer := b.submit(offered, "enrol"); (answer.StatusCode == http.StatusSeeOther) != may {
+			t.Errorf("%s: %d", check, answer.StatusCode)
+		}
+	}
+	// Who has factors proves himself there, so he may go.
+	w.withTOTP()
+	if _, err := w.db.UpdatePayment(t.Context(), id, func(p *psd2.Payment) error { p.PayerCheck = psd2.PayerUnknown; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	link := b.submit(offered, "enrol").location()
+	b.post(link, url.Values{}).want(http.StatusSeeOther)
+	if to := b.post("/sca/totp", url.Values{}).location(); to != "/sca/verify" {
+		t.Errorf("without a proof it leads to %s", to)
+	}
+}
+
+// TestPayerConfirmsInTheLanguageHeReads: what is frozen is what he was reading,
+// whatever the merchant said, and a choice of his own wins.
+func TestPayerConfirmsInTheLanguageHeReads(t *testing.T) {
+	for name, c := range map[string]struct{ header, query, want string }{
+		"a German browser":   {"de-DE,de;q=0.9", "", "Zahlung von 25,00 EUR"},
+		"an English browser": {"en-GB", "", "Pay EUR 25.00"},
+		"a choice":           {"en-GB", "?lang=de", "Zahlung von 25,00 EUR"},
+	} {
+		w, _ := newAskingWorld(t)
+		_, path := w.start()
+		b := w.browser()
+		b.lang = c.header
+		form := b.toConfirm(path)
+		if c.query != "" {
+			b.get(path + c.query)
+		}
+		page := b.get(b.submit(form, "pay").location()).want(http.StatusOK)
+		if !strings.Contains(page.text("shown"), c.want) {
+			t.Errorf("%s is shown %q", name, page.text("shown"))
+		}
+		if lang := attr(page.find("shown"), "lang"); lang != attr(first(page.doc, func(n *html.Node) bool { return n.Data == "html" }), "lang") {
+			t.Errorf("%s: the page is in another language than the text (%s)", name, lang)
+		}
+	}
+}
+
+// TestPayerIsToldOfChangesWhereHePays: nobody but time makes it go away.
+func TestPayerIsToldOfChangesWhereHePays(t *testing.T) { // A15
+	w, _ := newAskingWorld(t)
+	for range 2 {
+		_, path := w.start()
+		b := w.browser()
+		form := b.toConfirm(path)
+		if !strings.Contains(form.text("changed"), "If this was not you") {
+			t.Errorf("before the bank: %s", form.main())
+		}
+		if page := b.get(b.submit(form, "pay").location()).want(http.StatusOK); !strings.Contains(page.text("told"), "A way to confirm was added.") {
+			t.Errorf("at the confirmation: %s", page.main())
+		}
+	}
+	w.clock.Add(31 * 24 * time.Hour)
+	_, path := w.start()
+	if form := w.browser().toConfirm(path); form.find("changed") != nil {
+		t.Errorf("a month later: %s", form.main())
+	}
+}
+
 // newAskingLoopbackWorld is for browsers.
 func newAskingLoopbackWorld(t *testing.T, level sca.Level) *world {
 	t.Helper()
@@ -380,17 +466,10 @@ func TestFamiliarBrowserIsOneThatPaidAndHoldsItsKey(t *testing.T) {
 	thief.Quiet()
 }
 
-// withAuthenticator gives a browser a passkey provider that verifies its user.
-func withAuthenticator(c *chromium.Browser) {
-	chromium.Send(c, webauthn.Enable, webauthn.EnableParams{})
-	chromium.Send(c, webauthn.AddVirtualAuthenticator, webauthn.AddVirtualAuthenticatorParams{Options: &webauthn.VirtualAuthenticatorOptions{
-		Protocol: "ctap2", Transport: "internal", HasResidentKey: true, HasUserVerification: true, IsUserVerified: true, AutomaticPresenceSimulation: true}})
-}
-
 func TestFactorMadeAfterOnePaymentConfirmsTheNext(t *testing.T) {
 	w := newAskingLoopbackWorld(t, "")
 	c := chromium.Open(t, chromium.Options{Name: "next", Width: 390})
-	withAuthenticator(c)
+	c.Authenticator(true)
 	_, path := w.start()
 	c.Go(w.server.URL+path, chromium.Named("bank-sandbank"))
 	c.Press(chromium.Named("bank-sandbank"), chromium.Named("pay"))

@@ -12,12 +12,11 @@ import (
 	"sync"
 	"time"
 
-	"github.com/labstack/echo/v4"
-
 	"github.com/rialto-hub/rialto/psd2"
 	"github.com/rialto-hub/rialto/psd2/edge"
 	"github.com/rialto-hub/rialto/psd2/hub"
 	"github.com/rialto-hub/rialto/psd2/page"
+	"github.com/rialto-hub/rialto/psd2/room"
 	"github.com/rialto-hub/rialto/sca"
 )
 
@@ -74,10 +73,9 @@ type Room struct {
 	handler http.Handler
 	pages   *page.Set
 	origin  string // of PublicURL
-	csrf    *http.CrossOriginProtection
 	perIP   *edge.Limiter
 	perLink *edge.Limiter
-	streams streams
+	streams *edge.Streams
 	closed  chan struct{}
 	once    sync.Once
 }
@@ -100,10 +98,9 @@ func New(d Deps) (*Room, error) {
 	}
 	r := &Room{
 		Deps: d, pages: pages, origin: public.Scheme + "://" + public.Host,
-		csrf:    http.NewCrossOriginProtection(),
 		perIP:   edge.NewLimiter(d.Now, d.Config.PerIP, int(10*d.Config.PerIP)),
 		perLink: edge.NewLimiter(d.Now, d.Config.PerLink, int(10*d.Config.PerLink)),
-		streams: streams{open: map[string]int{}}, closed: make(chan struct{}),
+		streams: &edge.Streams{All: streamsInAll, Per: streamsPerPay}, closed: make(chan struct{}),
 	}
 	r.handler = d.Edge.Wrap("consent", edge.SecurityHeaders(page.CSP(), r.routes()))
 	return r, nil
@@ -164,13 +161,8 @@ func (r *Room) ServeHTTP(w http.ResponseWriter, req *http.Request) { r.handler.S
 func (r *Room) Close() { r.once.Do(func() { close(r.closed) }) }
 
 func (r *Room) routes() http.Handler {
-	e := echo.New()
-	e.HideBanner, e.HidePort = true, true
-	e.HTTPErrorHandler = r.failed
-	e.Use(r.enter)
-	get := func(path string, h func(*visit) error) {
-		e.Match([]string{http.MethodGet, http.MethodHead}, path, r.serve(h))
-	}
+	e := room.New(room.Options{Pages: r.pages})
+	get := func(path string, h func(*visit) error) { room.Get(e, path, r.serve(h)) }
 	post := func(path string, h func(*visit) error) { e.POST(path, r.serve(h)) }
 	get("/status", (*visit).health)
 	get("/p/:token", (*visit).link)
@@ -181,6 +173,8 @@ func (r *Room) routes() http.Handler {
 	get("/pay/:id/confirm", (*visit).confirm)
 	post("/pay/:id/confirm", (*visit).authorise)
 	post("/pay/:id/cancel", (*visit).cancel)
+	post("/pay/:id/less", (*visit).payLess)
+	post("/pay/:id/more", (*visit).more)
 	post("/pay/:id/enrol", (*visit).enrol)
 	post("/pay/:id/answer", (*visit).answer)
 	get("/pay/:id/challenge", (*visit).challenge)
@@ -189,19 +183,5 @@ func (r *Room) routes() http.Handler {
 	get("/return/:attempt", (*visit).returned)
 	get("/return/:attempt/failed", (*visit).returned)
 	post("/notify/:attempt", (*visit).notify)
-	e.Match([]string{http.MethodGet, http.MethodHead}, "/static/*", echo.WrapHandler(r.pages.Assets()))
 	return e
-}
-
-// enter is what every request passes: its route for the log, and where a form
-// came from. Methods that no room answers the edge has refused already.
-func (r *Room) enter(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		req := c.Request()
-		edge.SetRoute(req.Context(), c.Path())
-		if err := r.csrf.Check(req); err != nil {
-			return echo.ErrForbidden
-		}
-		return next(c)
-	}
 }

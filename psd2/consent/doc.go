@@ -9,6 +9,7 @@
 //	GET  /pay/{id}/confirm    ?bank=: the consent, and the notice that the payer leaves
 //	POST /pay/{id}/confirm    the consent is given: 303 to the bank
 //	POST /pay/{id}/cancel     the payer gives up
+//	POST /pay/{id}/more       he needs more time
 //	GET  /pay/{id}/live       server-sent events: the page is out of date
 //	GET  /pay/{id}/about      as above
 //	GET  /return/{attempt}    back from the bank; /return/{attempt}/failed after a failure

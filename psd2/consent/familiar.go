@@ -48,7 +48,7 @@ func (v *visit) newKnown() (string, error) {
 // browser is what the hub's own authentication may go by. A cookie that was
 // copied to another browser is replaced there.
 func (v *visit) browser(form url.Values) hub.Browser {
-	b := hub.Browser{Secret: v.secret}
+	b := hub.Browser{Secret: v.secret, Language: string(v.lang), Amount: v.payment.Amount}
 	if v.SCA == nil {
 		return b
 	}

@@ -116,7 +116,7 @@ func (v *visit) choose(ch choice, about string) error {
 	}
 	self := *v.Request().URL
 	return v.show(page.Page{Name: "choose", Title: v.say("choose.title", "name", v.merchant.Name), Self: &self,
-		About: about, Scripts: []string{"banks.js"}, Data: ch})
+		About: about, Scripts: []string{"banks.js", "limit.js"}, Data: ch})
 }
 
 // search lists the banks that match, the one used last first, those that
@@ -202,6 +202,12 @@ func (v *visit) bind() error {
 			return err
 		}
 		return v.away(v.to(""))
+	}
+	if form.Has("more") {
+		if _, err := v.Hub.MoreTime(v.ctx(), v.payment.ID); err != nil && psd2.CodeOf(err) != psd2.CodeConflict {
+			return err
+		}
+		return v.away(v.to("/banks"))
 	}
 	return v.away(v.to("/confirm?bank=" + url.QueryEscape(form.Get("bank"))))
 }

@@ -2,12 +2,10 @@ package consent
 
 import (
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
 
-	"github.com/rialto-hub/rialto/psd2"
 	"github.com/rialto-hub/rialto/psd2/edge"
 )
 
@@ -17,33 +15,6 @@ const (
 	streamsPerPay = 4
 	streamsInAll  = 4096
 )
-
-// streams counts the open ones.
-type streams struct {
-	mu    sync.Mutex
-	total int
-	open  map[string]int
-}
-
-func (s *streams) enter(paymentID string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.total >= streamsInAll || s.open[paymentID] >= streamsPerPay {
-		return false
-	}
-	s.total++
-	s.open[paymentID]++
-	return true
-}
-
-func (s *streams) leave(paymentID string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.total--
-	if s.open[paymentID]--; s.open[paymentID] <= 0 {
-		delete(s.open, paymentID)
-	}
-}
 
 // live is GET /pay/{id}/live: event "state" with a fingerprint of what the
 // status page would show, now and at every change, and "end" when nothing more
@@ -60,10 +31,11 @@ func (v *visit) live() error {
 	if o := h.Get("Origin"); o != "" && o != v.origin {
 		return echo.ErrForbidden
 	}
-	if !v.streams.enter(v.payment.ID) {
-		return &psd2.Error{Code: psd2.CodeRateLimited, Reason: "too_many_streams", Message: "too many open pages", RetryAfter: streamPause}
+	leave, err := v.streams.Enter(v.payment.ID)
+	if err != nil {
+		return err
 	}
-	defer v.streams.leave(v.payment.ID)
+	defer leave()
 	stream := edge.Stream{Pause: streamPause, Closed: v.closed}
 	if v.Watch != nil {
 		changed, stop := v.Watch(v.payment.ID)

@@ -61,7 +61,7 @@ func (v *visit) prompt(status int, notice string) error {
 		d.SealKey = string(key.PublicJWK())
 	}
 	return v.show(page.Page{Name: "prompt", Status: status, Title: d.Lead, Self: &url.URL{Path: v.to("")}, About: v.to("/about"),
-		FormAction: v.origins(a.BankID), Scripts: []string{"seal.js", "answer.js"}, Data: d})
+		FormAction: v.origins(a.BankID), Scripts: []string{"seal.js", "answer.js", "limit.js"}, Data: d})
 }
 
 // promptOf names what a ticket is for: this attempt, this question.

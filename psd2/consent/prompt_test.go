@@ -210,7 +210,7 @@ func TestPasswordLeavesTheBrowserSealed(t *testing.T) {
 	c.Press(chromium.Named("answer"), "#code")
 	c.Shot("code")
 	c.Type("#code", "123456")
-	c.Press(chromium.Named("answer"), `[role="alert"]`) // the bank wants it again
+	c.Press(chromium.Named("answer"), `.notice[role="alert"]`) // the bank wants it again
 	w.sandbank.mu.Lock()
 	heard := w.sandbank.heard
 	w.sandbank.mu.Unlock()

@@ -116,6 +116,7 @@ func (b *bank) decide(s banks.Status) {
 
 // world is the hosted page on real parts, with banks in memory.
 type world struct {
+	gate     leaving
 	t        *testing.T
 	clock    *testkit.Clock
 	db       *store.DB
@@ -178,7 +179,7 @@ func (w *world) build(site, server *httptest.Server, tls bool, change ...func(*c
 	}
 	t.Cleanup(server.Close)
 	w.registry = registry
-	parts := hub.Deps{Store: w.db, Banks: registry, Now: w.clock.Now, Random: rand.Reader, VoP: &w.vop}
+	parts := hub.Deps{Store: w.db, Banks: registry, Now: w.clock.Now, Random: rand.Reader, VoP: &w.vop, Gate: &w.gate}
 	if w.ask != nil {
 		parts.Confirmation = w.ask.open(t, w, server.URL)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/rialto-hub/rialto/psd2"
 	"github.com/rialto-hub/rialto/psd2/edge"
 	"github.com/rialto-hub/rialto/psd2/page"
+	"github.com/rialto-hub/rialto/sca"
 )
 
 // Situations a payment can be in, as the payer sees them. Each has a title
@@ -133,6 +134,14 @@ func (v *visit) status() error {
 	if err := v.mine(); err != nil {
 		return err
 	}
+	if v.payment.State == psd2.StateFailed && v.payment.Failure == psd2.ReasonAuthenticationFailed { // perhaps because he said so
+		switch asked, err := v.asked(); {
+		case err != nil:
+			return err
+		case asked.State == sca.Reported:
+			return v.confirmation(asked)
+		}
+	}
 	if v.payment.State == psd2.StateAuthorizationRequired && !over(v.payment, v.Now()) {
 		switch asked, err := v.news(); {
 		case err != nil:
@@ -179,7 +188,7 @@ func (v *visit) state(status int, notice string) error {
 		s.offer = v.afterPaying()
 	}
 	return v.show(page.Page{Name: "status", Status: status, Title: s.Lead, Self: &url.URL{Path: v.to("")},
-		About: v.to("/about"), Scripts: []string{"live.js"}, Refresh: look.refresh, Data: s})
+		About: v.to("/about"), Scripts: []string{"live.js", "limit.js"}, Refresh: look.refresh, Data: s})
 }
 
 // sentences are the first two of the page.
@@ -197,7 +206,11 @@ func (v *visit) sentences(sit string) (lead, more string) {
 	case sitTryAgain:
 		more = v.say("reason."+reasonKey(v.payment.Last()), pairs...)
 	case sitFailed:
-		more = v.say("reason."+string(v.payment.Failure), pairs...)
+		reason := string(v.payment.Failure)
+		if v.payment.Failure == psd2.ReasonLimitExceeded && v.payment.Last() == nil {
+			reason = "month_limit" // no bank was asked: it is the player's own
+		}
+		more = v.say("reason."+reason, pairs...)
 	case sitCanceled:
 		more = v.say("status.canceled.by_"+string(v.payment.Failure), pairs...)
 	default:

@@ -151,11 +151,13 @@ type sums struct {
 	HelpURL   string
 	CancelURL string
 	Token     string // of the cancel form
+	Limit     *limit // his time, while it is ours to move
 }
 
 func (v *visit) sums() sums {
 	s := sums{Payment: v.payment, Merchant: v.merchant,
 		OnBehalf: v.merchant.Name != v.payment.Personal.Payee.Name, CancelURL: v.to("/cancel")}
+	s.Limit = v.limit()
 	if v.secret != "" {
 		s.Token = formToken(v.secret, forCancelling, v.payment.ID)
 	}

@@ -1,9 +1,11 @@
 package hub
 
 import (
+	"cmp"
 	"context"
 	"crypto/subtle"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/rialto-hub/rialto/banks"
@@ -19,10 +21,27 @@ func equal(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []by
 // yet. A payment that must not go on comes back ended. It returns the address he has to go to
 // now, if any; what else the bank wants of him is in the attempt's prompt. When
 // the bank refused or could not be reached, the returned payment is open again,
-// redirectURL is empty and the last attempt says why. nonce is the consent
+// redirectURL is empty and the last attempt says why. A *LessLeft says that the
+// payer may pay less instead. nonce is the consent
 // form's, good once: the page has checked that it belongs to this browser and
 // to what was shown.
 func (h *Hub) Authorise(ctx context.Context, paymentID, bankID, nonce string, psu psd2.PSU, from Browser) (p *psd2.Payment, redirectURL string, err error) {
+	at := h.newBeat()
+	p, redirectURL, err = h.authorise(ctx, paymentID, bankID, nonce, psu, from, at)
+	var less *LessLeft
+	switch {
+	case errors.As(err, &less):
+		at.answer(ctx)
+	case err != nil:
+	case redirectURL == "" && (p.State == psd2.StateFailed || p.State == psd2.StateAuthorizationRequired): // refused, by whomever
+		at.answer(ctx)
+	case strings.HasPrefix(redirectURL, "/"):
+		at.step(ctx)
+	}
+	return p, redirectURL, err
+}
+
+func (h *Hub) authorise(ctx context.Context, paymentID, bankID, nonce string, psu psd2.PSU, from Browser, at beat) (p *psd2.Payment, redirectURL string, err error) {
 	bank, _, ok := h.banks.Bank(bankID)
 	if !ok {
 		return nil, "", psd2.Invalid("bank_id", "bank_unknown", "there is no such bank")
@@ -36,18 +55,22 @@ func (h *Hub) Authorise(ctx context.Context, paymentID, bankID, nonce string, ps
 	if p, err = h.Payment(ctx, paymentID); err != nil {
 		return nil, "", err
 	}
+	if from.Amount != (psd2.Money{}) && from.Amount != p.Amount {
+		return nil, "", errLowered
+	}
+	var may leave
 	if p.State == psd2.StateAuthorizationRequired { // else intend says what is in the way
-		confirm, ended, err := h.mayGoOn(ctx, p, approachOf(bank.Info()), from)
+		may, err = h.mayGoOn(ctx, p, approachOf(bank.Info()), from, at)
 		switch {
 		case err != nil:
 			return nil, "", err
-		case ended != nil:
-			return ended, "", nil
-		case confirm != "":
-			return p, confirm, nil
+		case may.ended != nil:
+			return may.ended, "", nil
+		case may.confirm != "":
+			return p, may.confirm, nil
 		}
 	}
-	attempt, p, err := h.intend(ctx, paymentID, bankID, nonce, bank.Info(), psu)
+	attempt, p, err := h.intend(ctx, p, bankID, nonce, bank.Info(), psu, may)
 	if err != nil {
 		if h.confirmation != nil && reasonOf(err) == "sca_void" {
 			err = errors.Join(err, h.confirmation.Voided(context.WithoutCancel(ctx), paymentID))
@@ -60,9 +83,15 @@ func (h *Hub) Authorise(ctx context.Context, paymentID, bankID, nonce string, ps
 	return h.submit(ctx, bank, p, attempt, psu)
 }
 
+// ApproachDelegated is the approach of a bank that leaves authentication to us.
+const ApproachDelegated = "delegated"
+
 // approachOf is how the bank will authenticate the payer, as far as that is
 // known before it is asked.
 func approachOf(info banks.Info) string {
+	if info.DelegatesSCA {
+		return ApproachDelegated
+	}
 	if len(info.Approaches) == 0 {
 		return ""
 	}
@@ -111,11 +140,7 @@ func (h *Hub) prepare(ctx context.Context, bank banks.Bank, p *psd2.Payment, a p
 
 // submit makes the one call that creates the order.
 func (h *Hub) submit(ctx context.Context, bank banks.Bank, p *psd2.Payment, a psd2.Attempt, psu psd2.PSU) (*psd2.Payment, string, error) {
-	var answer banks.Initiation
-	err := h.call(ctx, &a, "initiate", func(call context.Context) (err error) {
-		answer, err = bank.Initiate(call, h.order(p, a, psu, psd2.TraceOf(ctx)))
-		return err
-	})
+	answer, err := h.initiate(ctx, bank, p, a, psu)
 	p, err = h.answered(context.WithoutCancel(ctx), p.ID, a, err, func(p *psd2.Payment, now time.Time) error {
 		return h.accepted(p, a.ID, answer, now)
 	}) // the call's own time may be used up
@@ -129,6 +154,41 @@ func (h *Hub) submit(ctx context.Context, bank banks.Bank, p *psd2.Payment, a ps
 	h.nudge()
 	return p, destination(p, a.ID), nil
 }
+
+// initiate makes the call itself. It is not made when the order differs from
+// what was committed, nor when this process has slept since.
+func (h *Hub) initiate(ctx context.Context, bank banks.Bank, p *psd2.Payment, a psd2.Attempt, psu psd2.PSU) (answer banks.Initiation, err error) {
+	o := h.order(p, a, psu, psd2.TraceOf(ctx))
+	said := psd2.Terms{EndToEndID: o.EndToEndID, RequestID: o.RequestID, Amount: o.Amount, Creditor: o.Creditor, Remittance: o.Remittance, Debtor: o.Debtor}
+	if !p.AsCommitted(a.ID, said) {
+		h.log.Error("an order differs from what was committed; it is not sent", "payment", p.ID, "attempt", a.ID)
+		return answer, errNotAsCommitted
+	}
+	if h.tooLate(*p.Attempt(a.ID).SubmittedAt) {
+		return answer, errTooLate
+	}
+	err = h.call(ctx, &a, "initiate", func(call context.Context) (err error) {
+		answer, err = bank.Initiate(call, o)
+		return err
+	})
+	return answer, err
+}
+
+var (
+	// errTooLate keeps a call from being made that has waited for longer than its
+	// answer is waited for: others may have given it up.
+	errTooLate = &banks.Error{Kind: banks.Unavailable, Err: errors.New("not sent: too long after its intent")}
+	// errNotAsCommitted keeps an order from being sent that nobody agreed to.
+	errNotAsCommitted = &banks.Error{Kind: banks.Unavailable, Err: errors.New("not sent: not what was committed")}
+)
+
+// errLowered keeps an order of another amount from being sent than the payer and
+// the gate have agreed to (RTS Art. 5(1)(d)): he has taken less in another tab.
+var errLowered = psd2.Fail(psd2.CodeConflict, "amount_changed", "the payment's amount has changed; agree to it again")
+
+// tooLate reports whether a call whose intent was committed at that time may no
+// longer be made.
+func (h *Hub) tooLate(intent time.Time) bool { return h.now().Sub(intent) >= h.cfg.BankTimeout }
 
 // destination is where the payer has to go now, if anywhere.
 func destination(p *psd2.Payment, attemptID string) string {
@@ -150,19 +210,29 @@ func (h *Hub) call(ctx context.Context, a *psd2.Attempt, what string, do func(co
 	return err
 }
 
-// intend commits that we are about to ask the bank.
-func (h *Hub) intend(ctx context.Context, paymentID, bankID, nonce string, info banks.Info, psu psd2.PSU) (a psd2.Attempt, p *psd2.Payment, err error) {
+// intend commits that we are about to ask the bank, with the decision that it
+// may be asked. seen is the payment of which that was decided.
+func (h *Hub) intend(ctx context.Context, seen *psd2.Payment, bankID, nonce string, info banks.Info, psu psd2.PSU, may leave) (a psd2.Attempt, p *psd2.Payment, err error) {
 	err = h.store.Tx(ctx, func(tx *store.Tx) error {
+		if may.keep != nil {
+			if err := may.keep(tx); err != nil {
+				return err
+			}
+		}
 		id := psd2.NewID(psd2.PrefixAttempt, tx.Now, h.random)
 		a = psd2.Attempt{
 			ID: id, BankID: bankID, EndToEndID: psd2.NewEndToEndID(id), RequestID: psd2.NewUUID(tx.Now, h.random),
-			RiskAtOnce: info.RiskAtOnce, RedirectLife: info.RedirectLife, State: psd2.AttemptSubmitting,
+			RiskAtOnce: info.AtRiskOnceSent(), RedirectLife: info.RedirectLife, State: psd2.AttemptSubmitting,
+			SCABy: cmp.Or(may.need.PerformedBy, psd2.SCAByASPSP), Exemptions: may.need.Exemptions,
 		}
 		if info.First == psd2.PromptRedirect {
 			a.State = psd2.AttemptPreparing
 		}
-		p, err = tx.UpdatePayment(paymentID, func(p *psd2.Payment) error {
-			first, err := tx.Consume("consent", p.ID+"/"+nonce, p.ExpiresAt)
+		p, err = tx.UpdatePayment(seen.ID, func(p *psd2.Payment) error {
+			if p.Amount != seen.Amount {
+				return errLowered
+			}
+			first, err := tx.Consume("consent", p.ID+"/"+nonce, h.latest(p))
 			if err != nil {
 				return err
 			}
@@ -187,7 +257,7 @@ func (h *Hub) order(p *psd2.Payment, a psd2.Attempt, psu psd2.PSU, trace string)
 		AttemptID: a.ID, EndToEndID: a.EndToEndID, RequestID: a.RequestID, TraceID: trace,
 		Amount: p.Amount, Creditor: p.Personal.Payee, Remittance: p.Personal.Reference,
 		Debtor: psu.Account, PSU: psu, ReturnURL: back, FailURL: back + "/failed", NotifyURL: h.cfg.PublicURL + "/notify/" + a.ID,
-		State: p.Personal.Attempts[a.ID].Adapter,
+		State: p.Personal.Attempts[a.ID].Adapter, Exemptions: a.Exemptions,
 	}
 }
 
@@ -229,8 +299,19 @@ func (h *Hub) accepted(p *psd2.Payment, attemptID string, answer banks.Initiatio
 		p.Report(attemptID, psd2.Report{Status: answer.Status}, now)
 	case answer.Prompt.Kind == psd2.PromptNone:
 		p.Returned(attemptID, now) // the bank wants nothing of the payer, so he is not away
+		h.undeclared(p.Attempt(attemptID), "needs no authentication")
+	case answer.Prompt.Kind == psd2.PromptApp:
+		h.undeclared(p.Attempt(attemptID), "asks in its app")
 	}
 	return nil
+}
+
+// undeclared tells the operator of a bank that does what its profile does not
+// say: had this answer been lost, the order would have counted as harmless.
+func (h *Hub) undeclared(a *psd2.Attempt, what string) {
+	if !a.RiskAtOnce {
+		h.log.Error("a bank's profile does not say that it "+what+"; a lost answer there may be paid twice", "bank", a.BankID, "attempt", a.ID)
+	}
 }
 
 // afterInitiation does what cannot wait for Step. An order cancelled while the

@@ -93,13 +93,24 @@ func (h *Hub) change(ctx context.Context, t *psd2.Transfer, fn func(*psd2.Transf
 
 // send checks the payee, asks the gate, commits the intent and then makes the
 // one call that moves money. Whoever commits the intent makes the call, so two
-// processes cannot both.
+// processes cannot both. The gate is asked also about a payee whose bank says
+// that he is somebody else: the officers have to learn of it.
 func (h *Hub) send(ctx context.Context, c banks.Channel, t *psd2.Transfer) error {
 	t, err := h.verify(ctx, t)
 	if err != nil || !t.Unsent() {
 		return err
 	}
+	at := h.newBeat()
 	decision, why := h.mayPayOut(ctx, t)
+	switch {
+	case decision == psd2.GateReleased:
+		decision = psd2.GateAllow
+	case decision == psd2.GateAllow && someoneElses(t):
+		decision, why = psd2.GateRefuse, psd2.ReasonOwnAccountRequired
+	}
+	if decision == psd2.GateRefuse {
+		at.commit(ctx)
+	}
 	t, err = h.change(ctx, t, func(t *psd2.Transfer, now time.Time) error {
 		switch decision {
 		case psd2.GateAllow:
@@ -139,7 +150,9 @@ func (h *Hub) mayPayOut(ctx context.Context, t *psd2.Transfer) (psd2.GateDecisio
 	return decision, why
 }
 
-// verify asks the payee's bank before a payout; the evidence is kept.
+// verify asks the payee's bank before a payout; the evidence is kept. A payout
+// whose payee could not be verified ends here; one to somebody else is the
+// gate's to judge first.
 func (h *Hub) verify(ctx context.Context, t *psd2.Transfer) (*psd2.Transfer, error) {
 	v := t.Personal.VoP
 	if h.vop == nil || t.Kind != psd2.KindPayout || v != nil && h.store.Now().Sub(v.CheckedAt) < vopFresh {
@@ -154,8 +167,8 @@ func (h *Hub) verify(ctx context.Context, t *psd2.Transfer) (*psd2.Transfer, err
 	}
 	return h.change(ctx, t, func(t *psd2.Transfer, now time.Time) error {
 		t.Verified(result)
-		if why, retryable := unverified(t, result); why != "" {
-			t.Refuse(why, retryable, now)
+		if why, retryable := unverified(t, result); retryable {
+			t.Refuse(why, true, now)
 		}
 		return nil
 	})
@@ -178,21 +191,33 @@ func unverified(t *psd2.Transfer, r psd2.VoPResult) (why psd2.FailureReason, ret
 	return "", false
 }
 
-// errTooLate keeps a call from being made that has waited for longer than its
-// answer is waited for: others may have given the transfer up.
-var errTooLate = &banks.Error{Kind: banks.Unavailable, Err: errors.New("not sent: too long after its intent")}
+// someoneElses reports whether the payee's bank knows another holder than the
+// player.
+func someoneElses(t *psd2.Transfer) bool {
+	v := t.Personal.VoP
+	if v == nil || t.Kind != psd2.KindPayout {
+		return false
+	}
+	why, _ := unverified(t, *v)
+	return why == psd2.ReasonOwnAccountRequired
+}
 
 // pay makes the one call. It is not made when the order differs from what was
 // committed, nor when this process has slept since.
 func (h *Hub) pay(ctx context.Context, c banks.Channel, t *psd2.Transfer) (answer banks.TransferStatus, err error) {
-	if !t.AsCommitted() || h.store.Now().Sub(*t.SubmittedAt) >= h.cfg.BankTimeout {
+	order := banks.Transfer{
+		MessageID: t.MessageID, EndToEndID: t.EndToEndID, RequestID: psd2.NewUUID(h.now(), h.random), TraceID: psd2.TraceOf(ctx),
+		CreatedAt: *t.SubmittedAt, Amount: t.Amount, Creditor: t.Personal.Payee, Remittance: t.Personal.Reference,
+	}
+	switch { // the last thing before the call
+	case !t.AsCommitted():
+		h.log.Error("an order differs from what was committed; it is not sent", "transfer", t.ID)
+		return answer, errNotAsCommitted
+	case h.tooLate(*t.SubmittedAt):
 		return answer, errTooLate
 	}
 	err = h.callChannel(ctx, c, "pay", func(call context.Context) (err error) {
-		answer, err = c.Pay(call, banks.Transfer{
-			MessageID: t.MessageID, EndToEndID: t.EndToEndID, RequestID: psd2.NewUUID(h.now(), h.random), TraceID: psd2.TraceOf(ctx),
-			CreatedAt: *t.SubmittedAt, Amount: t.Amount, Creditor: t.Personal.Payee, Remittance: t.Personal.Reference,
-		})
+		answer, err = c.Pay(call, order)
 		return err
 	})
 	return answer, err

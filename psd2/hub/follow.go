@@ -133,10 +133,20 @@ func overtaken(a *psd2.Attempt, s banks.Status, err error, began time.Time) bool
 
 // ask asks the bank what became of an order; where the answer to the initiation
 // was lost, by our own reference, and found is the state to ask with from now on.
+//
+// That a bank does not find a deposit proves nothing, however long it remembers
+// orders (Info.Dedup): what it has not found may lie in its queue, or on the
+// way, and be taken afterwards. Nothing ends such an order in time: in
+// NextGenPSD2 it carries no time at all, where a transfer of ours (carry.go)
+// carries its CreatedAt, after which an instant scheme refuses it. Recognising
+// the same order twice helps only who sends it twice. Were the deposit called
+// failed, the payer would pay anew, and then both would be executed. So it stays
+// unknown, until the bank finds it, the statement shows it, or two operators
+// decide.
 func (h *Hub) ask(ctx context.Context, p *psd2.Payment, a *psd2.Attempt) (s banks.Status, found []byte, err error) {
 	bank, _, ok := h.banks.Bank(a.BankID)
 	finder, finds := bank.(banks.Finder)
-	unnamed := p.Personal.Attempts[a.ID].Adapter == nil
+	unnamed := a.TakenAt == nil
 	if !ok || unnamed && !finds {
 		return banks.Status{}, nil, &banks.Error{Kind: banks.NotFound, Err: errors.New("nothing to ask with")}
 	}
@@ -245,7 +255,7 @@ func (h *Hub) withdraw(ctx context.Context, p *psd2.Payment, a *psd2.Attempt) (*
 func (h *Hub) cancelAtBank(ctx context.Context, p *psd2.Payment, a *psd2.Attempt) banks.Cancellation {
 	bank, _, _ := h.banks.Bank(a.BankID)
 	c, ok := bank.(banks.Canceller)
-	if !ok || p.Personal.Attempts[a.ID].Adapter == nil {
+	if !ok || a.TakenAt == nil {
 		return banks.Cancellation{}
 	}
 	var answer banks.Cancellation
@@ -326,7 +336,7 @@ func (h *Hub) each(ctx context.Context, ids []string, work func(context.Context,
 			defer wg.Done()
 			defer func() { <-h.slots; h.asking.Delete(id) }()
 			if err := work(ctx, id); err != nil {
-				errs <- errors.Join(err, postpone(ctx, id, h.store.Now().Add(trouble)))
+				errs <- errors.Join(err, h.handOver(ctx, id, err), postpone(ctx, id, h.store.Now().Add(trouble)))
 			}
 		})
 	}
@@ -352,7 +362,7 @@ func (h *Hub) oneByOne(ctx context.Context, ids []string, work func(context.Cont
 		err := work(ctx, id)
 		h.asking.Delete(id)
 		if err != nil {
-			errs = append(errs, err, postpone(ctx, id, h.store.Now().Add(trouble)))
+			errs = append(errs, err, h.handOver(ctx, id, err), postpone(ctx, id, h.store.Now().Add(trouble)))
 		}
 	}
 	return errors.Join(errs...)

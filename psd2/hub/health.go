@@ -83,7 +83,7 @@ func (h *Hub) announceBank(ctx context.Context, l banks.Listing, down int64) err
 		for _, m := range merchants {
 			sum := sha256.Sum256([]byte(m.ID + "/" + l.ID))
 			about := psd2.DeriveID(psd2.PrefixBank, [16]byte(sum[:16]))
-			if err := tx.Announce(m.ID, about, psd2.EventBankAvailability, data); err != nil {
+			if _, err := tx.Announce(m.ID, about, psd2.EventBankAvailability, data); err != nil {
 				return err
 			}
 		}

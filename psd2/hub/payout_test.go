@@ -98,6 +98,40 @@ func TestPayeesBankDecidesAboutANewAccount(t *testing.T) {
 	}
 }
 
+// A payout tried to somebody else's account is the gate's to judge (R02): it
+// waits while the officers look, ends when they refuse it, and goes when two of
+// them let it go; who allows it for want of a rule does not open the loop.
+func TestGateLearnsOfAPayoutToSomebodyElse(t *testing.T) {
+	own := hub.PayoutRequest{Player: psd2.Player{Reference: "anna", Name: "Anna Beispiel"}, Payee: psd2.Party{Name: "Anna Beispiel", IBAN: anna.IBAN}}
+	bothTills(t, func(t *testing.T, w *till) {
+		for _, said := range []psd2.VoPResult{{Match: psd2.MatchNone}, {Match: psd2.MatchClose, MatchedName: "Hanna Beispiel"}} {
+			for _, c := range []struct {
+				then psd2.GateDecision
+				want psd2.TransferState
+				why  psd2.FailureReason
+			}{
+				{psd2.GateReleased, psd2.TransferExecuted, ""},
+				{psd2.GateRefuse, psd2.TransferFailed, psd2.ReasonPaymentNotPossible},
+				{psd2.GateAllow, psd2.TransferFailed, psd2.ReasonOwnAccountRequired},
+			} {
+				w.vop.result = said
+				w.gate.decide(psd2.GateHold, "", nil)
+				out := w.payout(own)
+				w.step()
+				w.want(out, psd2.TransferPending, "", false)
+				asked := w.gate.asked[len(w.gate.asked)-1]
+				if asked.ID != out.ID || asked.VoP == nil || asked.VoP.Match != said.Match || asked.HeldAt != nil {
+					t.Fatalf("%s: the gate was asked %+v", c.then, asked)
+				}
+				w.gate.decide(c.then, "", nil)
+				w.clock.Add(2 * time.Hour)
+				w.step()
+				w.want(out, c.want, c.why, false)
+			}
+		}
+	})
+}
+
 func TestRecallIsAskedOnceAndAnswered(t *testing.T) {
 	recall := func(w *till, r *psd2.Transfer) error {
 		return w.db.Tx(ctx, func(tx *store.Tx) error {

@@ -29,10 +29,13 @@ func (h *Hub) Answer(ctx context.Context, attemptID, nonce string, kind psd2.Pro
 	}
 	before := p.Personal.Attempts[a.ID].Prompt
 	var next banks.Initiation
-	callErr := h.call(ctx, a, "answer", func(call context.Context) (err error) {
-		next, err = prompter.Answer(call, h.ref(ctx, p, p.Attempt(a.ID)), answer)
-		return err
-	})
+	ref, callErr := h.ref(ctx, p, p.Attempt(a.ID)), error(errTooLate)
+	if !h.tooLate(p.UpdatedAt) { // when it was committed that he answers
+		callErr = h.call(ctx, a, "answer", func(call context.Context) (err error) {
+			next, err = prompter.Answer(call, ref, answer)
+			return err
+		})
+	}
 	p, err = h.store.UpdatePayment(context.WithoutCancel(ctx), p.ID, func(p *psd2.Payment) error {
 		return ignoreClosed(h.relayed(p, a.ID, before, next, callErr))
 	})
@@ -53,7 +56,7 @@ func (h *Hub) Answer(ctx context.Context, attemptID, nonce string, kind psd2.Pro
 func (h *Hub) relaying(ctx context.Context, paymentID string, a *psd2.Attempt, nonce string, kind psd2.PromptKind) (p *psd2.Payment, err error) {
 	err = h.store.Tx(ctx, func(tx *store.Tx) error {
 		p, err = tx.UpdatePayment(paymentID, func(p *psd2.Payment) error {
-			first, err := tx.Consume("prompt", a.ID+"/"+nonce, p.ExpiresAt)
+			first, err := tx.Consume("prompt", a.ID+"/"+nonce, h.latest(p))
 			if err != nil {
 				return err
 			}
@@ -132,7 +135,7 @@ func (h *Hub) Returned(ctx context.Context, attemptID string, query url.Values) 
 func (h *Hub) takeBack(ctx context.Context, bank banks.Bank, r banks.Returner, p *psd2.Payment, a *psd2.Attempt, query url.Values) (*psd2.Payment, error) {
 	first := false
 	err := h.store.Tx(ctx, func(tx *store.Tx) (err error) {
-		first, err = tx.Consume("bank_return", a.ID+"/"+hash(query.Encode()), p.ExpiresAt.Add(24*time.Hour))
+		first, err = tx.Consume("bank_return", a.ID+"/"+hash(query.Encode()), h.latest(p).Add(24*time.Hour))
 		return err
 	})
 	if err != nil || !first {

@@ -83,8 +83,8 @@ func (h *Hub) readAccounts(ctx context.Context) (results []error) {
 var errMore = errors.New("statement: there is more to read")
 
 // expect notes what the journal says was executed and so must come up on a
-// statement. It goes by position, so nothing is left out; what it notes twice
-// counts once.
+// statement, and takes back what turned out not to have been. It goes by
+// position, so nothing is left out; what it notes twice counts once.
 func (h *Hub) expect(ctx context.Context) (more bool, err error) {
 	const cursor = "ledger"
 	var from int64
@@ -95,7 +95,7 @@ func (h *Hub) expect(ctx context.Context) (more bool, err error) {
 	if err != nil || len(marks) == 0 {
 		return false, err
 	}
-	var wanted []psd2.ExpectedEntry
+	var wanted, over []psd2.ExpectedEntry
 	for _, m := range marks {
 		e, ok, err := h.expectation(ctx, m)
 		if err != nil {
@@ -104,10 +104,20 @@ func (h *Hub) expect(ctx context.Context) (more bool, err error) {
 		if ok && h.channels[e.AccountID] != nil {
 			wanted = append(wanted, e)
 		}
+		ended, err := h.withdrawn(ctx, m)
+		if err != nil {
+			return false, err
+		}
+		over = append(over, ended...)
 	}
 	err = h.store.Tx(ctx, func(tx *store.Tx) error {
 		for _, e := range wanted {
 			if err := tx.Expect(e); err != nil {
+				return err
+			}
+		}
+		for _, e := range over {
+			if err := tx.Withdraw(e.AccountID, e.EndToEndID); err != nil {
 				return err
 			}
 		}
@@ -120,7 +130,7 @@ func (h *Hub) expect(ctx context.Context) (more bool, err error) {
 func (h *Hub) expectation(ctx context.Context, m store.Mark) (e psd2.ExpectedEntry, ok bool, err error) {
 	switch m.Type {
 	case psd2.EventExecuted:
-		p, err := h.store.Payment(ctx, m.ObjectID)
+		p, err := h.store.PaymentOutline(ctx, m.ObjectID)
 		if err != nil {
 			return e, false, err
 		}
@@ -131,13 +141,39 @@ func (h *Hub) expectation(ctx context.Context, m store.Mark) (e psd2.ExpectedEnt
 			}
 		}
 	case psd2.EventRefundExecuted, psd2.EventPayoutExecuted:
-		t, err := h.store.Transfer(ctx, m.ObjectID)
+		t, err := h.store.TransferOutline(ctx, m.ObjectID)
 		if err != nil {
 			return e, false, err
 		}
 		e, ok = expectedTransfer(t)
 	}
 	return e, ok, nil
+}
+
+// withdrawn are the orders that an event lets expect no longer: those of an
+// object that failed, after operators perhaps had thought them executed.
+func (h *Hub) withdrawn(ctx context.Context, m store.Mark) (list []psd2.ExpectedEntry, err error) {
+	switch m.Type {
+	case psd2.EventFailed, psd2.EventAttemptFailed:
+		p, err := h.store.PaymentOutline(ctx, m.ObjectID)
+		if err != nil {
+			return nil, err
+		}
+		for i := range p.Attempts {
+			if a := &p.Attempts[i]; givenUp(a) {
+				list = append(list, psd2.ExpectedEntry{AccountID: p.PayeeAccountID, EndToEndID: a.EndToEndID})
+			}
+		}
+	case psd2.EventRefundFailed, psd2.EventPayoutFailed:
+		t, err := h.store.TransferOutline(ctx, m.ObjectID)
+		if err != nil {
+			return nil, err
+		}
+		if t.State == psd2.TransferFailed {
+			list = append(list, psd2.ExpectedEntry{AccountID: t.AccountID, EndToEndID: t.EndToEndID})
+		}
+	}
+	return list, nil
 }
 
 func expectedDeposit(p *psd2.Payment, a *psd2.Attempt) (psd2.ExpectedEntry, bool) {

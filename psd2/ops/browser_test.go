@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 
 	"github.com/rialto-hub/rialto/banks"
@@ -34,10 +35,11 @@ func newLoopbackWorld(t *testing.T, change ...func(*ops.Deps)) *world {
 	return w
 }
 
-func signIn(c *chromium.Browser, w *world) {
-	c.Go(w.server.URL+"/", chromium.Named("login"))
-	c.Type("#token", token)
-	c.Press(chromium.Named("login"), chromium.Named("logout"))
+// signIn makes the browser that of somebody who is signed in, at the newest
+// payments.
+func signIn(c *chromium.Browser, w *world, who string) {
+	chromium.Send(c, network.SetCookie, network.SetCookieParams{Name: "who", Value: who, URL: w.server.URL})
+	c.Go(w.server.URL+"/payments", chromium.Named("logout"))
 }
 
 func TestOperatorWorksByKeyboard(t *testing.T) {
@@ -45,7 +47,7 @@ func TestOperatorWorksByKeyboard(t *testing.T) {
 	w.create("Deposit 1")
 	p := w.create("Deposit 2")
 	c := chromium.Open(t, chromium.Options{Name: "ops"})
-	signIn(c, w)
+	signIn(c, w, "olga/operator")
 	focused := func() string {
 		return chromium.Value(c, chromedp.Evaluate[string](`document.activeElement.id || document.activeElement.title`))
 	}
@@ -56,6 +58,11 @@ func TestOperatorWorksByKeyboard(t *testing.T) {
 	c.Key("?")
 	c.Wait("dialog[open]")
 	c.Do("close the dialog", chromedp.Click(chromedp.CSS("dialog .button")), chromedp.WaitNotVisible(chromedp.CSS("#keys")))
+	for _, section := range []string{"webhooks", "recalls", "banks", "unknown", "transfers", "payments"} {
+		link := chromedp.CSS(`nav a[href="/` + section + `"]`)
+		c.Key(chromium.Value(c, chromedp.AttributeValue(link, "data-key")).Value)
+		c.Wait(link + `[aria-current="page"]`)
+	}
 	c.Key("/")
 	if got := focused(); got != "q" {
 		t.Errorf("/ leads to %q", got)
@@ -81,7 +88,7 @@ func TestForeignTextRunsNowhere(t *testing.T) { // B14
 	w.report(p.ID, evil, evil)
 	w.webhooks.list = []ops.Delivery{{ID: evil, Type: evil, Host: evil, State: evil, Tries: []ops.Try{{Error: evil}}}}
 	c := chromium.Open(t, chromium.Options{Name: "ops"})
-	signIn(c, w)
+	signIn(c, w, "olga/operator")
 	c.Go(w.server.URL+"/payments/"+p.ID, chromium.Named("payment-id"))
 	c.Quiet()
 }
@@ -93,15 +100,13 @@ func TestPictures(t *testing.T) {
 	w := newLoopbackWorld(t)
 	story, unknown := w.busyDay()
 	c := chromium.Open(t, chromium.Options{Name: "ops"})
-	c.Go(w.server.URL+"/login", chromium.Named("login"))
+	signIn(c, w, "olga/operator")
 	for _, lang := range []string{"en", "de"} {
 		for _, scheme := range []string{"light", "dark"} {
 			for _, width := range []int64{390, 1280} {
 				name := func(page string) string { return fmt.Sprintf("%s-%s-%s-%d", page, lang, scheme, width) }
 				c.Look(width, scheme == "dark")
-				c.Go(w.server.URL+"/login?lang="+lang, chromium.Named("login"))
-				c.Shot(name("1-login"))
-				signIn(c, w)
+				c.Go(w.server.URL+"/payments?lang="+lang, chromium.Named("row"))
 				c.Shot(name("2-payments"))
 				c.Go(w.server.URL+"/payments/"+story, chromium.Named("payment-id"))
 				c.Shot(name("3-story"))
@@ -116,8 +121,6 @@ func TestPictures(t *testing.T) {
 				c.Wait("dialog[open]")
 				c.Shot(name("7-keys"))
 				c.Do("close the dialog", chromedp.Click(chromedp.CSS("dialog .button")), chromedp.WaitNotVisible(chromedp.CSS("#keys")))
-				c.Press(chromium.Named("logout"), chromium.Named("login"))
-				w.clock.Add(time.Minute)
 			}
 		}
 	}
@@ -130,7 +133,7 @@ func TestPicturesOfDecisions(t *testing.T) {
 		t.Skip("RIALTO_SCREENSHOT_DIR names no folder for pictures of the pages")
 	}
 	var h *hub.Hub
-	w := newLoopbackWorld(t, staffed, func(d *ops.Deps) { h = d.Hub })
+	w := newLoopbackWorld(t, func(d *ops.Deps) { h, d.Docs = d.Hub, "https://pay.example/docs" })
 	w.busyDay()
 	w.silence("cafe", 5)
 	proposed, free := w.undecided(), w.transferOf(w.create("Deposit 4730"))
@@ -139,9 +142,13 @@ func TestPicturesOfDecisions(t *testing.T) {
 		Reason: "The bank’s desk confirmed it by telephone.", Evidence: "Statement 2026/117, line 4"})
 	must(t, err)
 	w.undecidedYet()
+	back := w.create("Deposit 4732", func(p *psd2.Payment) { p.PayeeAccountID = "acc_1" })
+	w.attempt(back.ID, "sandbank")
+	w.recalled(h, w.report(back.ID, "ACSC", ""))
+	w.webhooks.endpoints = w.endpoints()
+	w.stuck()
 	c := chromium.Open(t, chromium.Options{Name: "desk"})
-	c.Go(w.server.URL+"/login", chromium.Named("login"))
-	_ = chromium.Value(c, chromedp.Evaluate[string](`document.cookie = "who=piet/supervisor; path=/"`))
+	signIn(c, w, "piet/supervisor")
 	for _, lang := range []string{"en", "de"} {
 		for _, scheme := range []string{"light", "dark"} {
 			for _, width := range []int64{390, 1280} {
@@ -157,6 +164,10 @@ func TestPicturesOfDecisions(t *testing.T) {
 				c.Shot(name("11-transfers"))
 				c.Go(w.server.URL+"/banks", chromium.Named("presumed-cafe"))
 				c.Shot(name("12-health"))
+				c.Go(w.server.URL+"/recalls", chromium.Named("recall"))
+				c.Shot(name("13-recalls"))
+				c.Go(w.server.URL+"/webhooks", chromium.Named("endpoint"))
+				c.Shot(name("14-webhooks"))
 			}
 		}
 	}

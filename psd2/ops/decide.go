@@ -63,10 +63,7 @@ func (v *visit) decision(objectID string, words []*psd2.OperatorDecision) (*deci
 	if v.Now().Before(q.DecidableAt) {
 		d.Early = v.at(q.DecidableAt).Text
 	}
-	switch {
-	case v.person.ID == "":
-		d.WhyNot = v.say("decision.nobody")
-	case !v.person.has(deciders):
+	if !v.person.has(deciders) {
 		d.WhyNot = v.say("decision.not_your_role")
 	}
 	if p := q.Proposal; p != nil {

@@ -12,35 +12,8 @@ import (
 
 	"github.com/rialto-hub/rialto/banks"
 	"github.com/rialto-hub/rialto/psd2"
-	"github.com/rialto-hub/rialto/psd2/ops"
 	"github.com/rialto-hub/rialto/psd2/store"
 )
-
-// desk signs in whom a cookie names: "olga/operator".
-type desk struct{}
-
-func (desk) Person(r *http.Request, _ bool) (ops.Person, bool, error) {
-	c, err := r.Cookie("who")
-	if err != nil {
-		return ops.Person{}, false, nil
-	}
-	name, role, _ := strings.Cut(c.Value, "/")
-	return ops.Person{ID: "usr_" + name, Name: strings.ToUpper(name[:1]) + name[1:] + " Beispiel", Roles: []string{role}}, true, nil
-}
-func (desk) LoginURL(back string) string { return "/staff/login?next=" + url.QueryEscape(back) }
-func (desk) LogoutURL() string           { return "/staff/logout" }
-
-func staffed(d *ops.Deps) { d.Staff = desk{} }
-
-// as is a browser of somebody who is signed in by name.
-func (w *world) as(who string) *browser {
-	w.t.Helper()
-	b := w.browser()
-	u, err := url.Parse(w.server.URL)
-	must(w.t, err)
-	b.client.Jar.SetCookies(u, []*http.Cookie{{Name: "who", Value: who, Path: "/"}})
-	return b
-}
 
 // undecided is a payment that is unknown for longer than the bank has time.
 func (w *world) undecided() *psd2.Payment {
@@ -78,7 +51,7 @@ var proposalForm = []string{"verdict", "executed", "reason", "The bank's desk co
 
 // TestTwoPeopleDecideOnThePages: the way through queue, proposal and approval.
 func TestTwoPeopleDecideOnThePages(t *testing.T) {
-	w := newWorld(t, staffed)
+	w := newWorld(t)
 	p := w.undecided()
 	olga, piet := w.as("olga/operator"), w.as("piet/supervisor")
 	queue := olga.get("/unknown").want(http.StatusOK).says("To decide", "Sandbank", "1 h")
@@ -114,7 +87,7 @@ func TestTwoPeopleDecideOnThePages(t *testing.T) {
 // TestReturningSaysWhy: without a remark nothing is returned, and what was
 // typed is not lost.
 func TestReturningSaysWhy(t *testing.T) {
-	w := newWorld(t, staffed)
+	w := newWorld(t)
 	x := w.transferOf(w.create("Deposit 8"))
 	w.clock.Add(time.Hour)
 	olga, piet := w.as("olga/operator"), w.as("piet/operator")
@@ -132,24 +105,20 @@ func TestReturningSaysWhy(t *testing.T) {
 	}
 }
 
-// TestOnlyNamedPeopleDecide: the token reads, an auditor reads, an officer
-// does not even read.
-func TestOnlyNamedPeopleDecide(t *testing.T) {
-	w := newWorld(t, staffed)
+// TestRolesSayWhoReadsAndWhoDecides: an auditor reads, an officer does not even
+// read.
+func TestRolesSayWhoReadsAndWhoDecides(t *testing.T) {
+	w := newWorld(t)
 	p := w.undecided()
 	if to := w.browser().get("/unknown").location(); to != "/staff/login?next=%2Funknown" {
 		t.Errorf("a stranger is sent to %q", to)
 	}
 	w.as("otto/officer").get("/unknown").want(http.StatusForbidden)
-	b := w.browser()
-	b.post("/login", "token", token).want(http.StatusSeeOther)
-	for why, one := range map[string]*browser{"the operator token is for reading only": b, "role is for reading only": w.as("ada/auditor")} {
-		page := one.get("/payments/" + p.ID).want(http.StatusOK)
-		if page.count("propose") != 0 || !strings.Contains(strings.ToLower(page.text("why-not")), why) {
-			t.Errorf("%s: %s", why, page.text("why-not"))
-		}
-		one.post("/decisions", append([]string{"object", p.ID}, proposalForm...)...).want(http.StatusForbidden).says("Nothing was decided")
+	ada := w.as("ada/auditor")
+	if page := ada.get("/payments/" + p.ID).want(http.StatusOK); page.count("propose") != 0 || !strings.Contains(page.text("why-not"), "role is for reading only") {
+		t.Errorf("an auditor is told %q", page.text("why-not"))
 	}
+	ada.post("/decisions", append([]string{"object", p.ID}, proposalForm...)...).want(http.StatusForbidden).says("Nothing was decided")
 	w.as("olga/operator").do(http.MethodPost, "/decisions", url.Values{"object": {p.ID}}, "Sec-Fetch-Site", "cross-site").want(http.StatusForbidden)
 	list, err := w.db.Recent(t.Context(), psd2.StateOutcomeUnknown, 10)
 	if err != nil || len(list) != 1 {
@@ -159,7 +128,7 @@ func TestOnlyNamedPeopleDecide(t *testing.T) {
 
 // TestNothingIsDecidedWhileTheBankHasTime: the page says from when.
 func TestNothingIsDecidedWhileTheBankHasTime(t *testing.T) {
-	w := newWorld(t, staffed)
+	w := newWorld(t)
 	p := w.create("Deposit 7")
 	w.attempt(p.ID, "sandbank")
 	w.unknown(p.ID)
@@ -195,9 +164,44 @@ func TestTransfersAreFoundAndTold(t *testing.T) {
 		t.Error("the deposit does not show its refund")
 	}
 	b.get("/transfers/ref_00000000000000000000000000").want(http.StatusNotFound)
-	if to := w.browser().get("/transfers/" + x.ID).location(); to != "/login?next="+url.QueryEscape("/transfers/"+x.ID) {
+	if to := w.browser().get("/transfers/" + x.ID).location(); to != "/staff/login?next="+url.QueryEscape("/transfers/"+x.ID) {
 		t.Errorf("a stranger is sent to %q", to)
 	}
+}
+
+// stuck notes orders that cannot be looked at, as the sweeper does.
+func (w *world) stuck() (damaged string) {
+	w.t.Helper()
+	damaged = w.create("Deposit 4740").ID
+	since := w.clock.Now().Add(-50 * time.Minute).UnixMicro()
+	must(w.t, w.db.Tx(w.t.Context(), func(tx *store.Tx) error {
+		for id, tries := range map[string]int{damaged: 48, "ref_01m7w6c478e4r9w60vqcy4mvph": 3, "pot_01m7w6c478e4r9w60vqcy4mvph": 2} {
+			if _, err := tx.Exec(`INSERT INTO stuck_work (object_id, since, last_at, tries, cause) VALUES (?, ?, ?, ?, ?)`, id, since, tx.Now.UnixMicro(), tries,
+				"open payment "+payeeIBAN+": store: a sealed value does not open: damaged, moved, or sealed with another key"); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	return damaged
+}
+
+// TestOrdersThatCannotBeLookedAtAreSeen: beside those whose bank is silent, even
+// when there is none of these; one that failed only twice may be a hiccup.
+func TestOrdersThatCannotBeLookedAtAreSeen(t *testing.T) {
+	w := newWorld(t)
+	b := w.operator()
+	if b.get("/unknown").want(http.StatusOK).count("stuck-summary") != 0 {
+		t.Error("nothing is stuck, and there is a list")
+	}
+	damaged := w.stuck()
+	a := b.get("/unknown").want(http.StatusOK).says("No outcome is unknown", "2 orders cannot be looked at", damaged, "50 min 0 s", "48", "does not open")
+	if n := a.count("stuck"); n != 2 {
+		t.Errorf("%d rows:\n%s", n, a.main())
+	}
+	german := w.operator()
+	german.lang = "de"
+	german.get("/unknown").says("2 Aufträge lassen sich nicht prüfen")
 }
 
 // TestBankPageShowsTheLegalMeasure: RTS Art. 33: five in a row.

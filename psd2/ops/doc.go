@@ -4,9 +4,6 @@
 // psd2/hub holds the rules of it; nothing is ever sent from here.
 //
 //	GET  /                     303 to /payments
-//	GET  /login                the operator token is asked for (?next= a page of ours)
-//	POST /login                token= opens a session
-//	POST /logout               ends it
 //	GET  /payments             the newest payments (?state= one of psd2.States)
 //	GET  /payments/{id}        facts, attempts, journal, webhooks, what the payer saw
 //	GET  /payments/{id}/live   server-sent events: the story has changed
@@ -17,7 +14,9 @@
 //	GET  /unknown              what is undecided, by age or (?by=amount) by amount
 //	POST /decisions            object= verdict= reason= evidence= proposes
 //	POST /decisions/{id}/approve, /decisions/{id}/return   by somebody else
+//	GET  /recalls              what other banks want back and no deposit belongs to
 //	GET  /banks                availability, health windows and the measure of RTS Art. 33
+//	GET  /webhooks             the endpoints of all merchants and how they do
 //	GET  /static/…             assets
 //
 // A search term may be personal, so it travels in a form's body and the answer
@@ -25,13 +24,10 @@
 // and no page repeats one that is not an id of ours. Templates get masked
 // values only (view.go); nothing here can show a whole IBAN or a payer's name.
 //
-// People sign in through the interface Staff, which cmd adapts to package sca.
-// The deployment's operator token opens a session too, for reading alone:
-// whoever has it has no name to decide with. Such a session is a random cookie
-// whose hash this process keeps in memory: it ends after 15 idle minutes, after
-// 8 hours, at logout, and when the process ends.
+// People sign in through the interface Staff, which cmd adapts to package sca;
+// there is no other way in. Their roles say who may read and who may decide.
 //
 // Neighbours: psd2/store and psd2/hub are read, psd2/bus says when a payment
-// changes, psd2/page gives the look, psd2/edge the plumbing. The deliveries of
-// webhooks come through the interface Deliveries, which cmd adapts.
+// changes, psd2/page gives the look, psd2/edge and psd2/room the plumbing. What
+// merchants were told comes through the interface Webhooks, which cmd adapts.
 package ops

@@ -3,7 +3,6 @@ package ops
 import (
 	"cmp"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -17,9 +16,6 @@ const (
 	streamPause = 5 * time.Second // how often it looks when nobody signals
 	streamsMax  = 256
 )
-
-// streams counts the open ones.
-type streams struct{ open atomic.Int64 }
 
 // version is that of a payment or transfer.
 func (v *visit) version(id string) (int64, error) {
@@ -49,10 +45,11 @@ func (v *visit) live() error {
 		return err
 	}
 	edge.Annotate(v.ctx(), "object_id", id)
-	defer v.streams.open.Add(-1)
-	if v.streams.open.Add(1) > streamsMax {
-		return &psd2.Error{Code: psd2.CodeRateLimited, Reason: "too_many_streams", Message: "too many open pages", RetryAfter: time.Minute}
+	leave, err := v.streams.Enter(id)
+	if err != nil {
+		return err
 	}
+	defer leave()
 	stream := edge.Stream{Pause: streamPause, Closed: v.closed}
 	if v.Bus != nil {
 		changed, stop := v.Bus.Watch(id)

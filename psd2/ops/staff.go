@@ -3,14 +3,15 @@ package ops
 import (
 	"net/http"
 	"slices"
+	"strings"
 
+	"github.com/rialto-hub/rialto/psd2"
 	"github.com/rialto-hub/rialto/psd2/edge"
 	"github.com/rialto-hub/rialto/psd2/hub"
 )
 
 // Staff is the sign-in of the people who work here; package sca has it and cmd
-// adapts it. Without it, the operator token opens the pages for reading, and
-// nobody can decide anything.
+// adapts it.
 type Staff interface {
 	// Person is who a request comes from; ok is false when he has to sign in.
 	// touch counts as use: only what a person did may.
@@ -49,17 +50,34 @@ func (p Person) operator() hub.Operator {
 // admit says whether the visitor may see these pages. Somebody with a session
 // but without a role for them may not: forbidden.
 func (v *visit) admit(touch bool) (admitted, forbidden bool, err error) {
-	if v.Staff != nil {
-		p, ok, err := v.Staff.Person(v.Request(), touch)
-		if err != nil {
-			return false, false, err
-		}
-		if ok {
-			v.person = p
-			edge.Annotate(v.ctx(), "user_id", p.ID)
-			return p.has(readers), !p.has(readers), nil
-		}
+	p, ok, err := v.Staff.Person(v.Request(), touch)
+	if err != nil || !ok {
+		return false, false, err
 	}
-	secret := sessionOf(v.Request())
-	return secret != "" && v.sessions.valid(secret, touch), false, nil
+	v.person = p
+	edge.Annotate(v.ctx(), "user_id", p.ID)
+	return p.has(readers), !p.has(readers), nil
+}
+
+// toSignIn sends a visitor without session to the sign-in, which leads back to
+// the page he wanted when that is one of ours.
+func (v *visit) toSignIn() error {
+	next := "/payments"
+	if v.Request().Method != http.MethodPost {
+		next = safeNext(v.Request().URL.Path)
+	}
+	return v.away(v.Staff.LoginURL(next))
+}
+
+// safeNext lets through the paths that exist and nothing that a stranger made
+// up: no other host, no other page.
+func safeNext(path string) string {
+	id, isPayment := strings.CutPrefix(path, "/payments/")
+	transfer, isTransfer := strings.CutPrefix(path, "/transfers/")
+	switch {
+	case slices.Contains([]string{"/banks", "/recalls", "/transfers", "/unknown", "/webhooks"}, path), isPayment && psd2.IsID(psd2.PrefixPayment, id),
+		isTransfer && (psd2.IsID(psd2.PrefixRefund, transfer) || psd2.IsID(psd2.PrefixPayout, transfer)):
+		return path
+	}
+	return "/payments"
 }

@@ -108,10 +108,10 @@ func (v *visit) story(p *psd2.Payment) error {
 // sent are the webhooks about an object; unread says that they could not be
 // read, and then the rest of the story is still true.
 func (v *visit) sent(objectID string) (list []deliveryView, unread bool) {
-	if v.Room.Deliveries == nil {
+	if v.Webhooks == nil {
 		return nil, false
 	}
-	found, err := v.Room.Deliveries.Deliveries(v.ctx(), objectID)
+	found, err := v.Webhooks.Deliveries(v.ctx(), objectID)
 	if err != nil {
 		edge.Annotate(v.ctx(), "error", err.Error())
 	}

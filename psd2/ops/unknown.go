@@ -26,12 +26,25 @@ type queuePage struct {
 	AsOf  instant
 	Tabs  []tab
 	Rows  []questionRow
+	Stuck []stuckRow
 	Total psd2.Money
 	Full  bool
 }
 
+// stuckRow is an order that cannot even be looked at.
+type stuckRow struct {
+	ID, Kind string
+	Since    instant
+	Age      string
+	Tried    instant
+	Tries    string
+	Cause    string
+}
+
 // queue is GET /unknown: orders whose bank does not say what became of them,
-// the oldest or (?by=amount) the largest first.
+// the oldest or (?by=amount) the largest first. Orders that cannot be looked at
+// stand below: their outcome is unknown too, until somebody has mended what is
+// broken.
 func (v *visit) queue() error {
 	by := v.QueryParam("by")
 	if by != "" && by != "amount" {
@@ -51,11 +64,24 @@ func (v *visit) queue() error {
 		q.Rows = append(q.Rows, v.questionRow(one, names))
 		q.Total.AmountMinor += one.Amount.AmountMinor // at most two hundred of at most a billion
 	}
+	if q.Stuck, err = v.stuck(); err != nil {
+		return err
+	}
 	self := &url.URL{Path: "/unknown"}
 	if by != "" {
 		self.RawQuery = "by=" + by
 	}
 	return v.console("unknown", page.Page{Name: "unknown", Title: v.say("queue.title"), Self: self, Data: q})
+}
+
+func (v *visit) stuck() ([]stuckRow, error) {
+	list, err := v.Hub.Stuck(v.ctx(), listed)
+	rows := make([]stuckRow, 0, len(list))
+	for _, s := range list {
+		rows = append(rows, stuckRow{ID: s.ObjectID, Kind: v.say("kind." + kindOf(s.ObjectID)), Since: v.at(s.Since), Age: v.took(v.Now().Sub(s.Since)),
+			Tried: v.at(s.LastAt), Tries: v.count(int(s.Tries)), Cause: withoutIBANs(s.Cause)})
+	}
+	return rows, err
 }
 
 func (v *visit) questionRow(q hub.Question, banks map[string]string) questionRow {

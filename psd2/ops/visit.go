@@ -20,7 +20,7 @@ type visit struct {
 	*Room
 	echo.Context
 	lang   page.Lang
-	person Person // who is signed in; nobody with the token
+	person Person // who is signed in
 	typed  typed  // what was posted and not accepted
 }
 
@@ -31,7 +31,7 @@ func (r *Room) open(h func(*visit) error) echo.HandlerFunc {
 	}
 }
 
-// signedIn serves operators and sends everybody else to the login page.
+// signedIn serves operators and sends everybody else to sign in.
 func (r *Room) signedIn(h func(*visit) error) echo.HandlerFunc {
 	return r.open(func(v *visit) error {
 		switch admitted, forbidden, err := v.admit(true); {
@@ -40,7 +40,7 @@ func (r *Room) signedIn(h func(*visit) error) echo.HandlerFunc {
 		case forbidden:
 			return echo.ErrForbidden
 		case !admitted:
-			return v.toLogin()
+			return v.toSignIn()
 		}
 		return h(v)
 	})
@@ -64,10 +64,23 @@ func (v *visit) home() error { return v.away("/payments") }
 // say is a text in the reader's language.
 func (v *visit) say(key string, pairs ...any) string { return v.pages.Say(v.lang, key, pairs...) }
 
+// sayOr is a text whose key comes from elsewhere; what has none is said as word.
+func (v *visit) sayOr(key, word string) string {
+	if v.pages.Texts().Has(key) {
+		return v.say(key)
+	}
+	return word
+}
+
 // show renders a page.
 func (v *visit) show(p page.Page) error {
 	p.Lang = v.lang
 	return v.pages.Render(v.Response(), p)
+}
+
+// sections are the navigation, with the keys that open them.
+var sections = []struct{ name, key string }{
+	{"payments", "n"}, {"transfers", "t"}, {"unknown", "u"}, {"recalls", "r"}, {"banks", "b"}, {"webhooks", "w"},
 }
 
 // console renders a page for a signed-in operator. place is the section of the
@@ -75,9 +88,9 @@ func (v *visit) show(p page.Page) error {
 func (v *visit) console(place string, p page.Page) error {
 	p.Layout = "dense"
 	p.Data = framed{Bar: v.bar(), Page: p.Data}
-	p.Scripts = append(p.Scripts, "ops.js")
-	for _, s := range []string{"payments", "transfers", "unknown", "banks"} {
-		p.Nav = append(p.Nav, page.Link{Text: v.say("nav." + s), Href: "/" + s, Current: s == place})
+	p.Scripts = append(p.Scripts, "keys.js", "ops.js")
+	for _, s := range sections {
+		p.Nav = append(p.Nav, page.Link{Text: v.say("nav." + s.name), Href: "/" + s.name, Current: s.name == place, Key: s.key})
 	}
 	return v.show(p)
 }
@@ -92,10 +105,7 @@ type framed struct {
 type bar struct{ Who, Logout string }
 
 func (v *visit) bar() bar {
-	if v.person.ID != "" {
-		return bar{v.person.Name, v.Staff.LogoutURL()}
-	}
-	return bar{Logout: "/logout"}
+	return bar{v.person.Name, v.Staff.LogoutURL()}
 }
 
 // found notes in the log whose story is shown.

@@ -61,6 +61,7 @@ type Page struct {
 type Link struct {
 	Text, Href string
 	Current    bool
+	Key        string // the letter that opens it, where keys.js runs; "" none
 }
 
 // view is what templates see: the page and what New knows.

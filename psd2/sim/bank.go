@@ -28,7 +28,7 @@ var manners = []manner{
 	{id: "lapsing", approach: banks.Redirect, life: 20 * time.Minute, says: 20 * time.Minute, final: "ACSC"},
 	{id: "slack", approach: banks.Redirect, life: 2 * time.Hour, says: 20 * time.Minute, final: "ACCC"}, // its profile is wrong
 	{id: "risky", approach: banks.Redirect, life: 2 * time.Hour, atOnce: true, finds: true, final: "ACCC", exempts: true},
-	{id: "app", approach: banks.Decoupled, life: 10 * time.Minute, atOnce: true, finds: true, final: "ACCC"},
+	{id: "app", approach: banks.Decoupled, life: 10 * time.Minute, says: 10 * time.Minute, finds: true, final: "ACCC"}, // asks as soon as it has an order
 	{id: "code", approach: banks.Embedded, life: 15 * time.Minute, final: "ACCC"},
 }
 
@@ -48,6 +48,7 @@ type bank struct {
 type order struct {
 	id, ref  string
 	attempt  string
+	taken    time.Time
 	bank     *bank
 	amount   psd2.Money
 	payer    psd2.Party
@@ -74,7 +75,7 @@ func (o *order) turn(status string) {
 func (b *bank) take(in banks.Order) *order {
 	n := len(b.byRef[in.EndToEndID])
 	o := &order{
-		id: fmt.Sprintf("%s-%d", in.EndToEndID, n+1), ref: in.EndToEndID, attempt: in.AttemptID, bank: b, amount: in.Amount,
+		id: fmt.Sprintf("%s-%d", in.EndToEndID, n+1), ref: in.EndToEndID, attempt: in.AttemptID, taken: b.world.now, bank: b, amount: in.Amount,
 		status: "RCVD", sca: "received", payer: psd2.Party{Name: "BEISPIEL, ANNA", IBAN: "DE02120300000000202051"},
 	}
 	b.orders[o.id], b.byRef[o.ref] = o, append(b.byRef[o.ref], o)
@@ -162,7 +163,11 @@ func (b *bank) adapter(p *process) banks.Bank {
 
 // Info implements banks.Bank.
 func (l link) Info() banks.Info {
-	return banks.Info{ID: l.id, Approaches: []banks.Approach{l.approach}, RiskAtOnce: l.atOnce, RedirectLife: l.says}
+	says := l.approach
+	if says == banks.Decoupled && l.world.plant.concealed {
+		says = banks.Redirect
+	}
+	return banks.Info{ID: l.id, Approaches: []banks.Approach{says}, RiskAtOnce: l.atOnce, RedirectLife: l.says}
 }
 
 // travel is the way of one request to the bank and of its answer back, within
@@ -183,7 +188,11 @@ func (l link) travel(what string, arrive func()) error {
 		return &banks.Error{Kind: banks.Unavailable, Err: errors.New("refused")}
 	}
 	if l.faulty && w.chaos {
-		switch l.chance.IntN(24) {
+		fault := l.chance.IntN(24)
+		if w.plant.concealed && l.approach == banks.Decoupled && what == "initiating" {
+			fault = 3 // its answer is lost every time
+		}
+		switch fault {
 		case 0:
 			return &banks.Error{Kind: banks.Unavailable, HTTPStatus: 503, RetryAfter: l.chance.between(time.Second, time.Minute)}
 		case 1: // lost on the way there
@@ -197,8 +206,11 @@ func (l link) travel(what string, arrive func()) error {
 			arrive()
 			w.await(l.chance.between(time.Second, bankTimeout))
 			return uncertain
-		case 4: // slow
-			w.await(l.chance.between(time.Second, bankTimeout-time.Second))
+		case 4: // slow: it is on its way, whatever becomes of us meanwhile
+			way := l.chance.between(time.Second, bankTimeout-time.Second)
+			w.after(way, arrive)
+			w.await(way)
+			arrive = func() {}
 		}
 	}
 	arrive()
@@ -310,7 +322,8 @@ func (l link) Cancel(_ context.Context, r banks.Ref) (out banks.Cancellation, er
 func (l findingLink) Find(_ context.Context, r banks.Ref) (state []byte, s banks.Status, err error) {
 	var o *order
 	err = l.travel("finding", func() {
-		if list := l.byRef[r.EndToEndID]; len(list) > 0 {
+		lies := l.faulty && l.world.chaos && l.chance.in(4) // whoever answers has not heard of it yet
+		if list := l.byRef[r.EndToEndID]; len(list) > 0 && !lies {
 			o = list[0]
 			s = l.told(o)
 		}

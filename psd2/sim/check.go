@@ -95,6 +95,7 @@ func (w *world) checkPayment(x *psd2.Payment) {
 			if o.amount != x.Amount {
 				w.find(WrongFinal, "%s: another amount was ordered", x.ID)
 			}
+			w.checkInTime(x.ID, a.SubmittedAt, o.taken)
 			if moved += o.executed; !o.final() {
 				alive++
 			}
@@ -119,6 +120,9 @@ func (w *world) checkTransfer(x *psd2.Transfer) {
 	if len(orders) > 1 {
 		w.find(DoubleSubmission, "%s: the bank got it %d times", x.ID, len(orders))
 	}
+	for _, o := range orders {
+		w.checkInTime(x.ID, x.SubmittedAt, o.taken)
+	}
 	moved := slices.ContainsFunc(orders, func(p *payment) bool { return p.executed })
 	switch {
 	case moved && x.State == psd2.TransferFailed:
@@ -127,6 +131,21 @@ func (w *world) checkTransfer(x *psd2.Transfer) {
 		w.find(WrongFinal, "%s: %s while its bank has not executed it", x.ID, x.State)
 	case x.State == psd2.TransferPending || x.State == psd2.TransferAuthorized || x.State == psd2.TransferUnknown:
 		w.find(Stuck, "%s: still %s", x.ID, x.State)
+	}
+}
+
+// givenUp is when an order that its bank does not know counts as never sent.
+const givenUp = 2 * time.Minute
+
+// checkInTime: an order reaches its bank while somebody still waits for it. A
+// process that slept since its intent must not send it any more, and what is on
+// its way arrives soon.
+func (w *world) checkInTime(id string, intent *time.Time, taken time.Time) {
+	switch {
+	case intent == nil:
+		w.find(DoubleSubmission, "%s: its bank has an order that nobody meant to send", id)
+	case w.jumps == 0 && taken.Sub(*intent) >= givenUp:
+		w.find(WrongFinal, "%s: its bank got the order %s after the intent, when others had given it up", id, taken.Sub(*intent).Round(time.Second))
 	}
 }
 
@@ -191,11 +210,20 @@ func (w *world) checkEvents(p *process, payments []*psd2.Payment, transfers []*p
 		}
 		if slices.Contains(psd2.MerchantEvents, r.Type) {
 			for _, e := range w.endpoints {
-				if e.wants(r.Type) && e.seen[r.ID] == 0 {
+				if e.wants(r.Type) && r.ObjectID != e.id && e.seen[r.ID] == 0 { // of itself nobody is told
 					w.find(LostEvent, "endpoint %s: never got %s %d, %s", e.host, r.ObjectID, r.Sequence, r.Type)
 				}
 			}
 		}
+	}
+	gaps := w.gaps
+	for _, p := range w.processes {
+		if p != nil {
+			gaps += p.gaps()
+		}
+	}
+	if gaps > 0 { // nothing in this world destroys the fan-out's own place or rows
+		w.find(LostEvent, "%d deliveries were never made by the fan-out, only by who looks for gaps", gaps)
 	}
 	for _, x := range payments {
 		if last[x.ID] != x.Sequence {

@@ -24,8 +24,11 @@ type disk struct {
 	faulty bool
 	broken time.Time // nothing can be written until then
 
-	// swallow says that a statement is reported as done and is not; for planted faults.
-	swallow func(query string) bool
+	// For planted faults, see plant.
+	swallow func(task, query string, args []driver.NamedValue) driver.Result
+	rewrite func(query string) string
+
+	promised []func() // what a commit makes true of the leases
 }
 
 // yield is store.Options.Yield: others run here, and here the process may die.
@@ -49,6 +52,17 @@ func (d *disk) yield() {
 func (d *disk) commit(do func() error) error {
 	w := d.of.world
 	d.inTx = false
+	done := do
+	do = func() error { // only what was committed counts
+		err := done()
+		if err == nil {
+			for _, f := range d.promised {
+				f()
+			}
+		}
+		d.promised = nil
+		return err
+	}
 	if !d.faulty || w.current == nil || !w.chaos {
 		return do()
 	}
@@ -102,7 +116,11 @@ type connection struct {
 }
 
 func (c *connection) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
-	s, err := c.Conn.(driver.ConnPrepareContext).PrepareContext(ctx, query)
+	said := query
+	if c.disk.rewrite != nil {
+		said = c.disk.rewrite(query)
+	}
+	s, err := c.Conn.(driver.ConnPrepareContext).PrepareContext(ctx, said)
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +150,7 @@ func (s *statement) ExecContext(ctx context.Context, args []driver.NamedValue) (
 	d := s.disk
 	switch {
 	case s.query == "ROLLBACK": // even after death: so would SQLite itself
-		d.inTx = false
+		d.inTx, d.promised = false, nil
 		return r, do()
 	case d.of.dead:
 		return nil, errDead
@@ -143,18 +161,23 @@ func (s *statement) ExecContext(ctx context.Context, args []driver.NamedValue) (
 		if err := do(); err != nil {
 			return nil, err
 		}
-		d.inTx = true
+		d.inTx, d.promised = true, nil
 		return r, nil
 	case s.query == "COMMIT":
 		return r, d.commit(do)
-	case d.swallow != nil && d.swallow(s.query):
-		return driver.RowsAffected(1), nil
+	case d.swallow != nil:
+		if r := d.swallow(d.of.world.task(), s.query, args); r != nil {
+			return r, nil
+		}
 	}
 	if err := do(); err != nil {
 		return nil, err
 	}
-	if n, _ := r.RowsAffected(); n > 0 && !housekeeping(s.query) {
-		d.of.world.activity++
+	if n, _ := r.RowsAffected(); n > 0 {
+		d.watchFence(s.query, args)
+		if !housekeeping(s.query) {
+			d.of.world.activity++
+		}
 	}
 	return r, nil
 }
@@ -163,7 +186,11 @@ func (s *statement) QueryContext(ctx context.Context, args []driver.NamedValue) 
 	if s.disk.of.dead {
 		return nil, errDead
 	}
-	return s.Stmt.(driver.StmtQueryContext).QueryContext(ctx, args)
+	rows, err := s.Stmt.(driver.StmtQueryContext).QueryContext(ctx, args)
+	if err == nil && strings.HasPrefix(s.query, "INSERT INTO leases") {
+		rows = &granted{rows, s.disk, args}
+	}
+	return rows, err
 }
 
 // housekeeping are writes that processes make although nothing happens.

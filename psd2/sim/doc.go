@@ -19,6 +19,7 @@
 //	disk.go      SQLite's driver, with commits that fail before and after
 //	stream.go    NATS: loss, duplicates, lost acknowledgements, a lost disk
 //	process.go   a process that dies, sleeps, or whose clock jumps
+//	lease.go     who owns which job, to see that nobody else does it
 //
 // # How time passes
 //
@@ -32,8 +33,10 @@
 //
 // After a while of chaos everything is healed and time runs until nothing is
 // left to do. Then check.go compares the hub's books with what the banks and
-// merchants saw. The tests put five classic faults in and demand that each is
-// found.
+// merchants saw. Merchants have delivered again only what they refused or were
+// disabled for: a delivery that the hub forgot must not be made good by them, nor
+// by the hub's own search for gaps, which counts as a finding. The tests put the
+// classic faults in and demand that each is found.
 //
 // Not in the model: torn pages and lost fsyncs below SQLite, PostgreSQL's
 // concurrency (psd2/store's own tests run there), more than one question to

@@ -295,8 +295,10 @@ func (w *world) ask(name string, do func(p *process) error) {
 	}, nil)
 }
 
-// reconcile is what merchants do after trouble: they open their endpoints
-// again and have what is missing delivered.
+// reconcile is what merchants do after trouble: they open endpoints again that
+// were disabled, and have delivered again what was given up meanwhile. Who has
+// missed nothing by his own fault asks for nothing: what never got there is the
+// hub's to find.
 func (w *world) reconcile(e *endpoint) {
 	p, done := w.somebody(), false
 	if p == nil {
@@ -307,10 +309,10 @@ func (w *world) reconcile(e *endpoint) {
 		ctx := context.Background()
 		now, err := p.hooks.Endpoint(ctx, merchantID, e.id)
 		if err == nil && now.State != webhooks.EndpointActive {
-			now.State = webhooks.EndpointActive
+			e.skipped, now.State = true, webhooks.EndpointActive
 			_, err = p.hooks.Put(ctx, *now)
 		}
-		if err == nil {
+		if err == nil && e.skipped {
 			err = p.db.Tx(ctx, func(tx *store.Tx) error {
 				_, err := p.hooks.ReplayIn(tx, merchantID, e.id, webhooks.Range{Which: webhooks.ReplayMissing})
 				return err

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/rialto-hub/rialto/banks"
 	"github.com/rialto-hub/rialto/psd2/bus"
 	"github.com/rialto-hub/rialto/psd2/hub"
@@ -23,6 +25,9 @@ type process struct {
 	sleeps time.Time     // suspended until then
 	dead   bool
 	tasks  []*task
+
+	slept   time.Duration // in all
+	metrics *prometheus.Registry
 
 	disk    *disk
 	line    *line
@@ -51,7 +56,22 @@ func (p *process) now() time.Time { return p.world.now.Add(p.offset) }
 // suspend stops a process for a while, as a paused virtual machine is.
 func (p *process) suspend(d time.Duration) {
 	p.world.say("%s: suspended for %s", p.name, d.Round(time.Second))
-	p.sleeps = p.world.now.Add(d)
+	p.sleeps, p.slept = p.world.now.Add(d), p.slept+d
+}
+
+// hubClock is what the hub tells by how long ago it meant to make a call. Where
+// that is what is tried, the process falls asleep just there; and with the
+// fault planted the clock stands still meanwhile, as one of the kernel may.
+func (p *process) hubClock() time.Time {
+	w := p.world
+	if w.plant.dozes && w.chaos && w.current != nil && !p.disk.inTx && p.chance.in(4) {
+		p.suspend(p.chance.between(150*time.Second, 4*time.Minute))
+		w.await(0)
+	}
+	if w.plant.sleepless {
+		return p.now().Add(-p.slept)
+	}
+	return p.now()
 }
 
 // start brings a process up.
@@ -60,7 +80,8 @@ func (w *world) start(place int) (err error) {
 	p := &process{world: w, place: place, name: fmt.Sprintf("hub-%d", place+1), chance: newChance(w.seed, fmt.Sprintf("process %d life %d", place, w.lives))}
 	w.processes[place] = p
 	w.say("%s: starts", p.name)
-	p.disk = &disk{of: p, faulty: true, swallow: w.plant.swallow}
+	p.metrics = prometheus.NewRegistry()
+	p.disk = &disk{of: p, faulty: true, swallow: w.plant.swallow, rewrite: w.plant.rewrite}
 	random := randomness{newChance(w.seed, fmt.Sprintf("ids of process %d life %d", place, w.lives))}
 	p.db, err = store.Open(context.Background(), store.Config{URL: "sqlite:" + w.file}, store.Options{
 		Now: p.now, Random: random, SubmitTimeout: hubConfig.SubmitTimeout(), Connect: p.disk.connect, Yield: p.disk.yield,
@@ -75,11 +96,11 @@ func (w *world) start(place int) (err error) {
 		entries = append(entries, banks.Entry{ID: m.id, Name: m.id, Adapter: "sim"})
 	}
 	p.hub = hub.New(hubConfig, hub.Deps{
-		Store: p.db, Banks: banks.NewRegistry(entries, adapters, p.now), Holder: p.name, Now: p.now, Random: random,
+		Store: p.db, Banks: banks.NewRegistry(entries, adapters, p.now), Holder: p.name, Now: p.hubClock, Random: random,
 		Channels: map[string]banks.Channel{accountID: tillLink{w.till, p}},
 	})
 	p.hooks, err = webhooks.New(webhooks.Config{}, webhooks.Deps{
-		Store: p.db, Bus: p.line, Follower: p.line, Keys: w.keys, Holder: p.name, Now: p.now, Random: random,
+		Store: p.db, Bus: p.line, Follower: p.line, Keys: w.keys, Holder: p.name, Now: p.now, Random: random, Metrics: p.metrics,
 		Transport: receivers{p}, Go: func(f func()) { w.spawn(p, p.name+" sender", f, nil) },
 	})
 	if err != nil {
@@ -92,7 +113,7 @@ func (w *world) start(place int) (err error) {
 	p.add("transfers", p.hub.StepTransfers, p.hub.TransfersWake())
 	p.add("statements", p.hub.StepStatements, nil)
 	p.add("health", p.hub.HealthStep, nil)
-	p.add("sweep", p.db.Sweep, nil)
+	p.add("sweep", p.hub.SweepStep, nil)
 	for _, x := range p.hooks.Workers() {
 		p.add(x.Name, x.Step, x.Wake)
 	}
@@ -172,6 +193,23 @@ func (p *process) poll() {
 	}
 }
 
+// gaps is how many deliveries the process found missing that its fan-out, or
+// another's, should have made.
+func (p *process) gaps() (n int) {
+	families, err := p.metrics.Gather()
+	if err != nil {
+		p.world.broken("metrics: " + err.Error())
+	}
+	for _, f := range families {
+		if f.GetName() == "rialto_webhook_gaps_total" {
+			for _, m := range f.GetMetric() {
+				n += int(m.GetCounter().GetValue())
+			}
+		}
+	}
+	return n
+}
+
 // kill ends a process at this very point. What it has told the world is told;
 // nothing follows.
 func (w *world) kill(p *process, where string) {
@@ -199,6 +237,7 @@ func (w *world) port(p *process, what string) { w.mayDie(p, what) }
 // funeral takes away what a dead process held, and has it start again.
 func (w *world) funeral(p *process) {
 	w.bury(p)
+	w.gaps += p.gaps()
 	w.stream.disconnect(p)
 	_ = p.db.Close() // its last words do not reach the disk
 	w.processes[p.place] = nil

@@ -1,11 +1,14 @@
 package sim
 
 import (
+	"database/sql/driver"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/rialto-hub/rialto/psd2"
 )
 
 // TestHubKeepsItsPromisesInEveryWorld lives a few worlds; RIALTO_SIM_SEEDS says
@@ -61,6 +64,42 @@ func TestOneSeedIsOneWorld(t *testing.T) {
 	}
 }
 
+// TestSleepBeforeACallIsHarmless: what the fault of a sleepless clock is found by
+// is not the sleep.
+func TestSleepBeforeACallIsHarmless(t *testing.T) {
+	r, err := Run(t.Context(), Options{First: 1, Seeds: 12, plant: func(uint64) plant { return plant{dozes: true} }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range r.Failures {
+		t.Errorf("seed %d: %q", f.Seed, f.Findings)
+	}
+}
+
+// skipping is a fan-out that makes no deliveries of some types.
+func skipping(types ...string) func(task, query string, args []driver.NamedValue) driver.Result {
+	return func(task, query string, args []driver.NamedValue) driver.Result {
+		skips := func(v driver.NamedValue) bool {
+			s, is := v.Value.(string)
+			return is && slices.Contains(types, s)
+		}
+		if strings.HasSuffix(task, "fanout") && strings.HasPrefix(query, "INSERT INTO webhook_deliveries") && slices.ContainsFunc(args, skips) {
+			return driver.RowsAffected(0)
+		}
+		return nil
+	}
+}
+
+// fenceless are leases that everybody gets who asks, and fences that stop
+// nobody.
+func fenceless(query string) string {
+	query = strings.Replace(query, "WHERE leases.holder = excluded.holder OR", "WHERE TRUE OR", 1)
+	if strings.HasPrefix(query, "UPDATE leases") {
+		query = strings.Replace(query, "AND fence = ?", "AND (TRUE OR fence = ?)", 1)
+	}
+	return query
+}
+
 // TestPlantedFaultIsFound: a simulator that finds nothing proves nothing. Each
 // fault is one that hubs have had; within a few worlds its promise breaks.
 func TestPlantedFaultIsFound(t *testing.T) {
@@ -81,8 +120,21 @@ func TestPlantedFaultIsFound(t *testing.T) {
 		"an event is not written with its change": {
 			func(seed uint64) plant {
 				c := newChance(seed, "plant")
-				return plant{swallow: func(query string) bool { return strings.Contains(query, "INSERT INTO journal") && c.in(40) }}
+				return plant{swallow: func(_, query string, _ []driver.NamedValue) driver.Result {
+					if strings.Contains(query, "INSERT INTO journal") && c.in(40) {
+						return driver.RowsAffected(1)
+					}
+					return nil
+				}}
 			}, LostEvent},
+		"the fan-out skips executed and settled": {
+			func(uint64) plant { return plant{swallow: skipping(psd2.EventExecuted, psd2.EventSettled)} }, LostEvent},
+		"an order that its bank's app asks about counts as harmless": {
+			func(uint64) plant { return plant{concealed: true} }, DoubleSubmission},
+		"a lease fences nobody off": {
+			func(uint64) plant { return plant{rewrite: fenceless} }, DoubleSubmission},
+		"a process sends a deposit's order long after its intent": {
+			func(uint64) plant { return plant{dozes: true, sleepless: true} }, WrongFinal},
 		"a rejection is taken for an execution": {
 			func(uint64) plant { return plant{statuses: map[string]string{"RJCT": "ACSC"}} }, WrongFinal},
 	} {

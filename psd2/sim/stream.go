@@ -68,7 +68,7 @@ func (l *line) Ready(context.Context, time.Time) error {
 	return nil
 }
 
-// Hint implements bus.Transport.
+// Hint implements bus.Transport and webhooks.Follower.
 func (l *line) Hint() { signal(l.wake) }
 
 // Forget implements bus.Transport.

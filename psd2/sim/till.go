@@ -26,6 +26,7 @@ type till struct {
 // payment is an order of ours as the till has it.
 type payment struct {
 	banks.Transfer
+	taken          time.Time
 	status, reason string
 	executed       bool
 }
@@ -49,7 +50,7 @@ func (t *till) credit(o *order) {
 }
 
 func (t *till) take(in banks.Transfer, refuse bool) *payment {
-	p := &payment{Transfer: in, status: "ACSP"}
+	p := &payment{Transfer: in, taken: t.world.now, status: "ACSP"}
 	t.payments[in.EndToEndID] = append(t.payments[in.EndToEndID], p)
 	t.world.say("till: takes %s", in.EndToEndID)
 	t.world.activity++

@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"fmt"
 	"time"
 
@@ -33,11 +34,18 @@ var (
 // plant is a fault put into the world to see whether it is found. The zero
 // value is none.
 type plant struct {
-	resend   bool                    // adapters send again after a timeout
-	statuses map[string]string       // adapters take one status for another
-	unfenced bool                    // a call is made although its time ran out while the process slept
-	swallow  func(query string) bool // statements reported as done that are not
-	lie      func() bool             // the stream acknowledges what it has not stored
+	resend   bool              // adapters send again after a timeout
+	statuses map[string]string // adapters take one status for another
+	unfenced bool              // a call is made although its time ran out while the process slept
+	lie      func() bool       // the stream acknowledges what it has not stored
+
+	concealed bool // a bank asks in its app and does not say that it does
+	dozes     bool // processes sleep between intent and call; no fault yet
+	sleepless bool // and do not notice
+	// swallow drops statements: what it gives is reported as their result. task is
+	// who asks for them.
+	swallow func(task, query string, args []driver.NamedValue) driver.Result
+	rewrite func(query string) string // statements that say something else
 }
 
 // world is one seed's world.
@@ -68,6 +76,9 @@ type world struct {
 	endpoints []*endpoint
 	byHost    map[string]*endpoint
 
+	leases map[string]lease // by job, as committed
+	gaps   int              // deliveries that processes now dead found missing
+
 	activity         int // counts what happens
 	wishes, deposits int
 
@@ -82,6 +93,7 @@ func newWorld(seed uint64, t *template, file string, p plant, tracing bool) (*wo
 	w := &world{
 		schedule: newSchedule(epoch), seed: seed, chance: newChance(seed, "world"), plant: p, keys: t.keys, file: file, tracing: tracing,
 		chaos: true, processes: make([]*process, 2), banks: map[string]*bank{}, byHost: map[string]*endpoint{}, ends: map[string]int{},
+		leases: map[string]lease{},
 	}
 	w.between = w.look
 	w.broken = func(what string) { w.find(Stuck, "%s", what) }

@@ -186,6 +186,20 @@ func (k *kind[T]) find(ctx context.Context, db *DB, query string, args ...any) (
 	return k.one(db, err, r)
 }
 
+// outline reads one without what is personal, for whoever goes through those of
+// everybody: one that does not open must not stop him.
+func (k *kind[T]) outline(ctx context.Context, db *DB, id string) (*T, error) {
+	var r row
+	err := db.Get(ctx, &r, k.byID, id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, psd2.NotFound(k.name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("load %s: %w", k.name, err)
+	}
+	return k.decode(db, r, nil)
+}
+
 // dueList lists those that background work should look at, longest due first,
 // and the time of the first that is not due yet (zero: none).
 func (k *kind[T]) dueList(ctx context.Context, db *DB, now time.Time, limit int) (ids []string, next time.Time, err error) {

@@ -137,27 +137,64 @@ func (tx *Tx) sealEntry(e *psd2.StatementEntry, erased bool) ([]byte, error) {
 	return tx.db.keys.seal(key, personal, entryPlace(e.AccountID, e.BankID)), nil
 }
 
-// Expect notes what must come up on a statement, once, and posts it.
+// Expect notes what must come up on a statement and posts it; what is expected
+// already is not expected twice.
 func (tx *Tx) Expect(e psd2.ExpectedEntry) error {
-	n, err := tx.Exec(`INSERT INTO expected_entries (account_id, end_to_end_id, leg, object_id, incoming, amount_minor, expected_at, day)
-		VALUES (?,?,?,?,?,?,?,?) ON CONFLICT (account_id, end_to_end_id, leg) DO NOTHING`,
+	var times int64
+	err := tx.Get(&times, `INSERT INTO expected_entries (account_id, end_to_end_id, leg, object_id, incoming, amount_minor, expected_at, day)
+		VALUES (?,?,?,?,?,?,?,?) ON CONFLICT (account_id, end_to_end_id, leg) DO UPDATE SET withdrawn = 0, times = expected_entries.times + 1,
+			expected_at = excluded.expected_at, day = excluded.day WHERE expected_entries.withdrawn = 1 RETURNING times`,
 		e.AccountID, e.EndToEndID, string(e.Leg), e.ObjectID, flag(e.Incoming), e.Amount.AmountMinor, e.ExpectedAt.UnixMicro(), day(e.ExpectedAt))
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("write expected entry: %w", err)
 	}
-	if n == 0 {
+	return tx.post(e.AccountID, posting(string(e.Leg), e.EndToEndID, times), day(e.ExpectedAt), bookOf(e.Leg, e.ObjectID), e.Incoming, bookClearing, e.Amount.AmountMinor)
+}
+
+// Withdraw takes an order's expectation back that nothing on the statement has
+// met, and posts the opposite: what said that the money moved was wrong. Without
+// such an expectation it does nothing. Should the money move after all, Expect
+// posts it again.
+func (tx *Tx) Withdraw(accountID, endToEndID string) error {
+	var row struct {
+		ObjectID string `db:"object_id"`
+		Incoming int64  `db:"incoming"`
+		Minor    int64  `db:"amount_minor"`
+		Times    int64  `db:"times"`
+	}
+	err := tx.Get(&row, `UPDATE expected_entries SET withdrawn = 1 WHERE account_id = ? AND end_to_end_id = ? AND leg = ? AND entry IS NULL AND withdrawn = 0
+		RETURNING object_id, incoming, amount_minor, times`, accountID, endToEndID, string(psd2.LegOrder))
+	if errors.Is(err, sql.ErrNoRows) {
 		return nil
 	}
-	book := bookDeposits
-	switch {
-	case e.Leg == psd2.LegReturn:
-		book = bookReturns
-	case psd2.IsID(psd2.PrefixRefund, e.ObjectID):
-		book = bookRefunds
-	case psd2.IsID(psd2.PrefixPayout, e.ObjectID):
-		book = bookPayouts
+	if err != nil {
+		return fmt.Errorf("withdraw expected entry: %w", err)
 	}
-	return tx.post(e.AccountID, string(e.Leg)+"/"+e.EndToEndID, day(e.ExpectedAt), book, e.Incoming, bookClearing, e.Amount.AmountMinor)
+	return tx.post(accountID, posting("withdrawn", endToEndID, row.Times), day(tx.Now), bookOf(psd2.LegOrder, row.ObjectID), row.Incoming == 0, bookClearing, row.Minor)
+}
+
+// posting names a posting of an order; the first one needs no number.
+func posting(what, endToEndID string, times int64) string {
+	if times > 1 {
+		return fmt.Sprintf("%s/%s/%d", what, endToEndID, times)
+	}
+	return what + "/" + endToEndID
+}
+
+// bookOf is the book that an order is posted to.
+func bookOf(leg psd2.EntryLeg, objectID string) string {
+	switch {
+	case leg == psd2.LegReturn:
+		return bookReturns
+	case psd2.IsID(psd2.PrefixRefund, objectID):
+		return bookRefunds
+	case psd2.IsID(psd2.PrefixPayout, objectID):
+		return bookPayouts
+	}
+	return bookDeposits
 }
 
 // IsMet reports whether an entry has met the expectation already.
@@ -170,10 +207,14 @@ func (tx *Tx) IsMet(accountID, endToEndID string, leg psd2.EntryLeg) (bool, erro
 	return entry.Valid, err
 }
 
-// Meet notes which entry met an expectation.
+// Meet notes which entry met an expectation. It fails, to be tried again, when
+// the expectation was met or withdrawn meanwhile.
 func (tx *Tx) Meet(accountID, endToEndID string, leg psd2.EntryLeg, entry int64) error {
-	_, err := tx.Exec(`UPDATE expected_entries SET entry = ? WHERE account_id = ? AND end_to_end_id = ? AND leg = ? AND entry IS NULL`,
+	n, err := tx.Exec(`UPDATE expected_entries SET entry = ? WHERE account_id = ? AND end_to_end_id = ? AND leg = ? AND entry IS NULL AND withdrawn = 0`,
 		entry, accountID, endToEndID, string(leg))
+	if err == nil && n == 0 {
+		err = tx.fail(errChanged)
+	}
 	return err
 }
 

@@ -140,7 +140,8 @@ func TestMerchantsKeyIsNobodysToErase(t *testing.T) {
 	both(t, time.Now, func(t *testing.T, w *world) {
 		db := w.open(t)
 		must(t, db.Tx(ctx, func(tx *store.Tx) error {
-			return tx.Announce("mer_a", "bank", psd2.EventBankAvailability, []byte(`{}`))
+			_, err := tx.Announce("mer_a", "bank", psd2.EventBankAvailability, []byte(`{}`))
+			return err
 		}))
 		if _, err := erase(db, "mer_a"); psd2.CodeOf(err) != psd2.CodeNotFound {
 			t.Fatal(err)

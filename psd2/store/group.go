@@ -87,7 +87,12 @@ func (e *sqliteEngine) runGroup(first *job) {
 		yielded = true
 		runtime.Gosched() // those told of the last commit may be about to ask for the next
 	}
-	g.commit()
+	if g.commit() && g.events {
+		e.told() // once for all of them: each would wake the same few
+	}
+	for _, j := range g.jobs {
+		tell(j.err, j)
+	}
 }
 
 // group is one physical transaction. Its jobs run one after the other without
@@ -101,6 +106,7 @@ type group struct {
 	jobs    []*job
 	begun   bool
 	careful bool // behind savepoints
+	events  bool // the journal was written
 
 	committed *atomic.Uint64 // counts commits; nil: not counted
 }
@@ -150,6 +156,7 @@ func (g *group) one(j *job) (clean bool, err error) {
 	}
 	tx := &Tx{q: g.q, ctx: context.WithoutCancel(j.ctx)}
 	j.err = run(j.fn, tx)
+	g.events = g.events || tx.events
 	clean = j.err == nil || !tx.wrote
 	if g.careful {
 		if !clean {
@@ -162,20 +169,19 @@ func (g *group) one(j *job) (clean bool, err error) {
 	return clean, nil
 }
 
-func (g *group) commit() {
+// commit reports whether there was something to commit, and it was.
+func (g *group) commit() bool {
 	if !g.begun {
-		return
+		return false
 	}
 	if err := g.plain("COMMIT"); err != nil {
 		g.abort(fmt.Errorf("store: commit: %w", err))
-		return
+		return false
 	}
 	if g.committed != nil {
 		g.committed.Add(1)
 	}
-	for _, j := range g.jobs {
-		tell(j.err, j)
-	}
+	return true
 }
 
 // abort ends the physical transaction and gives everybody in it the error.

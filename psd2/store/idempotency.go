@@ -1,8 +1,10 @@
 package store
 
 import (
+	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -61,6 +63,20 @@ func (tx *Tx) ReleaseKey(merchantID, key, requestHash string) error {
 	_, err := tx.Exec(`DELETE FROM idempotency WHERE merchant_id = ? AND key_hash = ? AND status = 0 AND request_hash = ?`,
 		merchantID, tx.db.Lookup("idempotency/"+merchantID, key), requestHash)
 	return err
+}
+
+// ReleaseOrphans releases the keys still in flight whose requests came between
+// two times, so long ago that nobody can be working on them, and counts them.
+// Whoever goes on from the last time looks at each key once.
+func (db *DB) ReleaseOrphans(ctx context.Context, from, until time.Time) (n int64, err error) {
+	err = db.Tx(ctx, func(tx *Tx) (err error) {
+		n, err = tx.Exec(`DELETE FROM idempotency WHERE status = 0 AND created_at >= ? AND created_at < ?`, from.UnixMicro(), until.UnixMicro())
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("release orphaned keys: %w", err)
+	}
+	return n, nil
 }
 
 // FinishKey stores the answer that every repetition will get.

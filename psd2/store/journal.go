@@ -44,7 +44,10 @@ func (tx *Tx) writeEvents(personID string, events []psd2.Event, key cipher.AEAD)
 		insert = insertInOrder
 	}
 	for _, e := range events {
-		id := psd2.NewID(psd2.PrefixEvent, tx.Now, tx.db.opt.Random)
+		id := e.ID
+		if id == "" {
+			id = psd2.NewID(psd2.PrefixEvent, tx.Now, tx.db.opt.Random)
+		}
 		_, err := tx.Exec(insert,
 			id, e.ObjectID, e.MerchantID, personID, e.Sequence, e.Type, e.CreatedAt.UnixMicro(),
 			tx.db.keys.seal(key, e.Data, place("journal", id, "sealed")))
@@ -56,14 +59,20 @@ func (tx *Tx) writeEvents(personID string, events []psd2.Event, key cipher.AEAD)
 	return nil
 }
 
-// decodeEvents opens events. One whose person was erased keeps everything but
-// its data.
-func (db *DB) decodeEvents(rows []eventRow) ([]psd2.Event, error) {
+// decodeEvents opens events, those of wanted types (nil: of all); the others
+// come without data. One whose person was erased keeps everything but its data,
+// and so does one that does not open: events of many merchants are read
+// together, and a damaged row of one must not stop the others.
+func (db *DB) decodeEvents(rows []eventRow, wanted func(eventType string) bool) []psd2.Event {
 	out := make([]psd2.Event, 0, len(rows))
 	for _, r := range rows {
 		e := psd2.Event{
 			ID: r.ID, Type: r.Type, MerchantID: r.MerchantID, ObjectID: r.ObjectID,
 			Sequence: r.Sequence, CreatedAt: fromMicro(r.CreatedAt), Position: r.Position.Int64,
+		}
+		if wanted != nil && !wanted(r.Type) {
+			out = append(out, e)
+			continue
 		}
 		key, err := db.keys.unwrap(r.PersonID, r.Wrapped)
 		if err == nil {
@@ -73,19 +82,25 @@ func (db *DB) decodeEvents(rows []eventRow) ([]psd2.Event, error) {
 			e.Data, err = []byte(`{"erased":true}`), nil
 		}
 		if err != nil {
-			return nil, err
+			db.damaged.Add(1)
+			db.opt.Log.Error("store: an event's data cannot be read; it is passed on without them", "event", r.ID, "cause", err.Error())
+			e.Data = []byte(`{"unreadable":true}`)
 		}
 		out = append(out, e)
 	}
-	return out, nil
+	return out
 }
+
+// Damaged counts the events that were read since the database was opened and
+// whose data do not open. Anything but 0 calls for a person.
+func (db *DB) Damaged() int64 { return db.damaged.Load() }
 
 func (db *DB) events(ctx context.Context, query string, args ...any) ([]psd2.Event, error) {
 	var rows []eventRow
 	if err := db.Select(ctx, &rows, query, args...); err != nil {
 		return nil, fmt.Errorf("read journal: %w", err)
 	}
-	return db.decodeEvents(rows)
+	return db.decodeEvents(rows, nil), nil
 }
 
 // PaymentEvents is the whole journal of a payment, refund or payout, in its
@@ -100,10 +115,22 @@ func (db *DB) EventsAfter(ctx context.Context, merchantID string, position int64
 	return db.events(ctx, selectEvents+` WHERE merchant_id = ? AND position > ? ORDER BY position LIMIT ?`, merchantID, position, limit)
 }
 
-// EventsFrom lists all merchants' events behind a position, for the relay and
-// for whoever catches up.
+const eventsFrom = selectEvents + ` WHERE position > ? ORDER BY position LIMIT ?`
+
+// EventsFrom lists all merchants' events behind a position, for whoever catches
+// up.
 func (db *DB) EventsFrom(ctx context.Context, position int64, limit int) ([]psd2.Event, error) {
-	return db.events(ctx, selectEvents+` WHERE position > ? ORDER BY position LIMIT ?`, position, limit)
+	return db.events(ctx, eventsFrom, position, limit)
+}
+
+// WantedFrom is EventsFrom, but opens the data only of events whose type is
+// wanted: most of the journal is of no interest to most who follow it.
+func (db *DB) WantedFrom(ctx context.Context, position int64, limit int, wanted func(eventType string) bool) ([]psd2.Event, error) {
+	var rows []eventRow
+	if err := db.Select(ctx, &rows, eventsFrom, position, limit); err != nil {
+		return nil, fmt.Errorf("read journal: %w", err)
+	}
+	return db.decodeEvents(rows, wanted), nil
 }
 
 // Mark is an event's place in the journal without its data, for those who

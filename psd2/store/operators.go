@@ -117,12 +117,11 @@ func (db *DB) UnsealPerson(personID string, wrapped []byte, table, row, column s
 	return db.keys.unseal(key, sealed, place(table, row, column))
 }
 
-// Stuck counts work that should have been done by now, for the metrics: what is
-// due since before a time, and Idempotency-Keys in flight since before it.
+// Stuck counts work that should have been done by now: what is due since before
+// a time.
 type Stuck struct {
 	Payments  int64 `db:"payments"`
 	Transfers int64 `db:"transfers"`
-	Keys      int64 `db:"keys"`
 }
 
 // Stuck counts what is overdue, each up to 1,000.
@@ -130,8 +129,7 @@ func (db *DB) Stuck(ctx context.Context, before time.Time) (s Stuck, err error) 
 	at := before.UnixMicro()
 	err = db.Get(ctx, &s, `SELECT
 		(SELECT COUNT(*) FROM (SELECT 1 FROM payments WHERE next_step_at < ? LIMIT 1000) AS p) AS payments,
-		(SELECT COUNT(*) FROM (SELECT 1 FROM transfers WHERE next_step_at < ? LIMIT 1000) AS t) AS transfers,
-		(SELECT COUNT(*) FROM (SELECT 1 FROM idempotency WHERE status = 0 AND created_at < ? LIMIT 1000) AS k) AS keys`, at, at, at)
+		(SELECT COUNT(*) FROM (SELECT 1 FROM transfers WHERE next_step_at < ? LIMIT 1000) AS t) AS transfers`, at, at)
 	if err != nil {
 		return s, fmt.Errorf("count overdue work: %w", err)
 	}

@@ -96,6 +96,16 @@ func (tx *Tx) UpdatePayment(id string, fn func(*psd2.Payment) error) (*psd2.Paym
 	return payments.change(tx, id, fn)
 }
 
+// LowerPayment makes a payment's amount smaller, in its column too.
+func (tx *Tx) LowerPayment(id string, to psd2.Money) (*psd2.Payment, error) {
+	p, err := tx.UpdatePayment(id, func(p *psd2.Payment) error { return p.Lower(to, tx.Now) })
+	if err != nil {
+		return nil, err
+	}
+	_, err = tx.Exec(`UPDATE payments SET amount_minor = ? WHERE id = ?`, to.AmountMinor, id)
+	return p, err
+}
+
 func (tx *Tx) nextStep(p *psd2.Payment) any {
 	return micros(p.NextStep(tx.db.opt.SubmitTimeout))
 }
@@ -110,6 +120,11 @@ func (tx *Tx) sourceHash(p *psd2.Payment) any {
 // Payment loads a payment by its id.
 func (db *DB) Payment(ctx context.Context, id string) (*psd2.Payment, error) {
 	return payments.find(ctx, db, paymentByID, id)
+}
+
+// PaymentOutline is Payment without what is personal: nothing sealed is opened.
+func (db *DB) PaymentOutline(ctx context.Context, id string) (*psd2.Payment, error) {
+	return payments.outline(ctx, db, id)
 }
 
 // MerchantPayment loads a merchant's own payment; another's does not exist

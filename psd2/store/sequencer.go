@@ -61,7 +61,7 @@ func (s *Sequencer) Step(ctx context.Context, now time.Time) (time.Time, error) 
 		return now.Add(time.Second), fmt.Errorf("sequencer: %w", err)
 	}
 	if given > 0 {
-		signal(s.db.positioned)
+		s.db.tellPositioned()
 	}
 	if more {
 		return now, nil

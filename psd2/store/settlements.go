@@ -36,7 +36,7 @@ const (
 		WHERE account_id = ? AND day >= ? AND day <= ? GROUP BY day, class, incoming`
 	unmetSums = `SELECT day, CASE WHEN expected_at < ? THEN 'missing' ELSE 'in_transit' END AS class, incoming, COUNT(*) AS count,
 		CAST(SUM(amount_minor) AS BIGINT) AS minor FROM expected_entries
-		WHERE account_id = ? AND entry IS NULL AND day >= ? AND day <= ? GROUP BY 1, 2, 3`
+		WHERE account_id = ? AND entry IS NULL AND withdrawn = 0 AND day >= ? AND day <= ? GROUP BY 1, 2, 3`
 	postingSums = `SELECT day, debit, credit, CAST(SUM(amount_minor) AS BIGINT) AS minor FROM ledger
 		WHERE account_id = ? AND day >= ? AND day <= ? GROUP BY day, debit, credit`
 	firstDay, lastDay = "0000-01-01", "9999-12-31"
@@ -318,7 +318,7 @@ func (db *DB) Missing(ctx context.Context, accountID string, before time.Time, l
 		ExpectedAt int64  `db:"expected_at"`
 	}
 	err := db.Select(ctx, &rows, `SELECT end_to_end_id, leg, object_id, incoming, amount_minor, expected_at FROM expected_entries
-		WHERE account_id = ? AND entry IS NULL AND expected_at < ? ORDER BY expected_at LIMIT ?`, accountID, before.UnixMicro(), limit)
+		WHERE account_id = ? AND entry IS NULL AND withdrawn = 0 AND expected_at < ? ORDER BY expected_at LIMIT ?`, accountID, before.UnixMicro(), limit)
 	if err != nil {
 		return nil, fmt.Errorf("list missing entries: %w", err)
 	}

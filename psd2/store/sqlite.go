@@ -41,13 +41,14 @@ type sqliteEngine struct {
 	prepared map[string]*sqlx.Stmt // prepared on readers
 
 	commits atomic.Uint64
+	told    func() // of a commit with events
 	jobs    chan *job
 	closing chan struct{} // closed to say that no more jobs are wanted
 	done    chan struct{} // closed when the writer has ended
 	stop    func() error
 }
 
-func openSQLite(ctx context.Context, path string, connect func(dsn string) (driver.Connector, error)) (_ engine, err error) {
+func openSQLite(ctx context.Context, path string, connect func(dsn string) (driver.Connector, error), told func()) (_ engine, err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
@@ -61,7 +62,7 @@ func openSQLite(ctx context.Context, path string, connect func(dsn string) (driv
 		return nil, fmt.Errorf("store: %w", err)
 	}
 	e := &sqliteEngine{
-		stmts: map[string]*sqlx.Stmt{}, prepared: map[string]*sqlx.Stmt{},
+		stmts: map[string]*sqlx.Stmt{}, prepared: map[string]*sqlx.Stmt{}, told: told,
 		jobs: make(chan *job, maxGroup), closing: make(chan struct{}), done: make(chan struct{}),
 	}
 	e.stop = sync.OnceValue(e.shutdown)

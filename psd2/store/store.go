@@ -51,6 +51,10 @@ type DB struct {
 	committed  chan struct{}
 	positioned chan struct{}
 	txs        atomic.Uint64
+	damaged    atomic.Int64
+
+	listenersMu sync.Mutex
+	listeners   []func() // told of new positions
 
 	merchantsMu      sync.Mutex
 	merchants        map[string]cachedMerchant
@@ -98,7 +102,7 @@ func Open(ctx context.Context, c Config, o Options) (*DB, error) {
 		if c.KeyFile == "" {
 			c.KeyFile = filepath.Join(filepath.Dir(path), "deployment.key")
 		}
-		db.engine, err = openSQLite(ctx, path, o.Connect)
+		db.engine, err = openSQLite(ctx, path, o.Connect, db.tellPositioned)
 	case strings.HasPrefix(c.URL, "postgres://"), strings.HasPrefix(c.URL, "postgresql://"):
 		if c.KeyFile == "" {
 			return nil, errors.New("store: database.key_file must be set with PostgreSQL")
@@ -155,13 +159,28 @@ func (db *DB) Tx(ctx context.Context, fn func(*Tx) error) error {
 	}
 	db.txs.Add(1)
 	db.forgetMerchants(last.merchants)
-	switch {
-	case last.events && db.ordered():
-		signal(db.positioned)
-	case last.events:
+	if last.events && !db.ordered() {
 		signal(db.committed)
 	}
 	return nil
+}
+
+// OnPositioned has fn called whenever this process has given events their
+// position, by whoever did, so it must neither block nor use the database. Like
+// Sequencer.Positioned it is a hint; it may be given to several.
+func (db *DB) OnPositioned(fn func()) {
+	db.listenersMu.Lock()
+	defer db.listenersMu.Unlock()
+	db.listeners = append(db.listeners, fn)
+}
+
+func (db *DB) tellPositioned() {
+	signal(db.positioned)
+	db.listenersMu.Lock()
+	defer db.listenersMu.Unlock()
+	for _, fn := range db.listeners {
+		fn()
+	}
 }
 
 // signal leaves word in a channel that holds one.

@@ -116,6 +116,11 @@ func (db *DB) Transfer(ctx context.Context, id string) (*psd2.Transfer, error) {
 	return transfers.find(ctx, db, transferByID, id)
 }
 
+// TransferOutline is Transfer without what is personal: nothing sealed is opened.
+func (db *DB) TransferOutline(ctx context.Context, id string) (*psd2.Transfer, error) {
+	return transfers.outline(ctx, db, id)
+}
+
 // MerchantTransfer loads a merchant's own transfer of one kind; another's does
 // not exist for him.
 func (db *DB) MerchantTransfer(ctx context.Context, merchantID string, k psd2.TransferKind, id string) (*psd2.Transfer, error) {

@@ -130,6 +130,19 @@ func (tx *Tx) SetCursor(name string, value int64) error {
 	return err
 }
 
+// SwapCursor moves a named position from one value to another; false means that
+// it has another one by now, and stays. One that was never set is at 0.
+func (tx *Tx) SwapCursor(name string, from, to int64) (bool, error) {
+	n, err := tx.Exec(`INSERT INTO cursors (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE cursors.value = ?`, name, to, from)
+	return n == 1, err
+}
+
+// AddCursor moves a named position on by n, whatever it is.
+func (tx *Tx) AddCursor(name string, n int64) error {
+	_, err := tx.Exec(`INSERT INTO cursors (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = cursors.value + excluded.value`, name, n)
+	return err
+}
+
 // Lease makes holder the owner of a named job for ttl, if nobody else owns it
 // now; an owner who calls again keeps it. The fence grows with every change of
 // owner: pass it to CheckFence in the transaction that does the work, and a

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"crypto/rand"
 	"embed"
 	"errors"
@@ -13,10 +14,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/labstack/echo/v4"
-
 	"github.com/rialto-hub/rialto/psd2/edge"
 	"github.com/rialto-hub/rialto/psd2/page"
+	"github.com/rialto-hub/rialto/psd2/room"
 	"github.com/rialto-hub/rialto/sca"
 )
 
@@ -36,6 +36,9 @@ type Deps struct {
 	Bound func(r *http.Request, paymentID string) string
 	// Done is where a payer goes on after a confirmation has ended.
 	Done func(paymentID string) string
+	// MoreTime gives a payment whose payer asked for more time to confirm it more
+	// time as well; nil: it has none of its own.
+	MoreTime func(ctx context.Context, paymentID string) error
 	// Home is where staff go after signing in.
 	Home string
 	// Nudged calls fn with the id of every push device that is told to look,
@@ -55,6 +58,12 @@ const (
 	burst      = 60
 )
 
+// Open event streams in all, and of one challenge, device or session.
+const (
+	streamsInAll = 4096
+	streamsPer   = 4
+)
+
 // Room answers for the pages.
 type Room struct {
 	Deps
@@ -62,6 +71,7 @@ type Room struct {
 	pages     *page.Set
 	assets    []string // paths of the room's own
 	addresses *edge.Limiter
+	streams   *edge.Streams
 	devices   watchers
 	stop      func()
 	closed    chan struct{}
@@ -82,8 +92,9 @@ func New(d Deps) (*Room, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Room{Deps: d, pages: pages, addresses: edge.NewLimiter(d.Now, perAddress, burst), closed: make(chan struct{}), stop: func() {}}
-	for _, name := range []string{"sca.css", "passkey.js", "device.js", "receipt.js", "limit.js"} {
+	r := &Room{Deps: d, pages: pages, addresses: edge.NewLimiter(d.Now, perAddress, burst),
+		streams: &edge.Streams{All: streamsInAll, Per: streamsPer}, closed: make(chan struct{}), stop: func() {}}
+	for _, name := range []string{"sca.css", "passkey.js", "device.js", "receipt.js"} {
 		path, err := pages.AssetURL(name)
 		if err != nil {
 			return nil, err
@@ -133,25 +144,22 @@ func (r *Room) Handles(path string) bool {
 func (r *Room) Close() { r.once.Do(func() { close(r.closed); r.stop() }) }
 
 func (r *Room) routes() http.Handler {
-	e := echo.New()
-	e.HideBanner, e.HidePort = true, true
-	e.HTTPErrorHandler = r.failed
-	e.Use(r.enter)
-	get := func(path string, h func(*visit) error) {
-		e.Match([]string{http.MethodGet, http.MethodHead}, path, r.serve(h))
-	}
+	e := room.New(room.Options{Pages: r.pages, Own: r.ownOrigin, Script: wantsJSON})
+	get := func(path string, h func(*visit) error) { room.Get(e, path, r.serve(h)) }
 	post := func(path string, h func(*visit) error) { e.POST(path, r.serve(h)) }
-	e.Match([]string{http.MethodGet, http.MethodHead}, "/static/*", echo.WrapHandler(r.pages.Assets()))
 	get("/sca/enrol/:token", (*visit).link)
 	post("/sca/enrol/:token", (*visit).enter)
 	get("/sca/factors", own((*visit).factors))
 	post("/sca/factors/:id/rename", own((*visit).rename))
 	post("/sca/factors/:id/revoke", own((*visit).revoke))
+	post("/sca/unblock", own((*visit).unblock))
+	post("/sca/stay", own((*visit).stay))
 	post("/sca/out", (*visit).out)
 	get("/sca/verify", own((*visit).verifyPage))
 	post("/sca/verify", own((*visit).verifyCode))
 	post("/sca/verify/push", own((*visit).verifyPush))
-	get("/sca/verify/live", own((*visit).verifyLive))
+	post("/sca/verify/more", own((*visit).verifyMore))
+	get("/sca/verify/live", watching((*visit).verifyLive))
 	post("/sca/verify/options", own((*visit).verifyOptions))
 	post("/sca/verify/passkey", own((*visit).verifyPasskey))
 	post("/sca/passkey/options", own((*visit).passkeyOptions))
@@ -173,6 +181,8 @@ func (r *Room) routes() http.Handler {
 func (r *Room) payerRoutes(get, post func(string, func(*visit) error)) {
 	post("/sca/pair", own((*visit).pair))
 	post("/sca/pair/confirm", own((*visit).pairConfirm))
+	post("/sca/trust", own((*visit).trust))
+	post("/sca/distrust", own((*visit).distrust))
 	get("/sca/pay/:payment/:id", asked((*visit).pay))
 	get("/sca/pay/:payment/:id/live", asked((*visit).payLive))
 	post("/sca/pay/:payment/:id/code", asked((*visit).payCode))
@@ -187,32 +197,24 @@ func (r *Room) payerRoutes(get, post func(string, func(*visit) error)) {
 	get("/sca/device", (*visit).device)
 	get("/sca/device/manifest.webmanifest", (*visit).workerFile)
 	get("/sca/device/sw.js", (*visit).workerFile)
-	get("/sca/device/icon.svg", (*visit).workerFile)
+	for _, name := range icons {
+		get("/sca/device/"+name, (*visit).workerFile)
+	}
 	get("/sca/device/challenges", paired((*visit).deviceChallenges))
 	get("/sca/device/live", paired((*visit).deviceLive))
 	post("/sca/device/register", (*visit).deviceRegister)
 	post("/sca/device/answer", paired((*visit).deviceAnswer))
+	post("/sca/device/more", paired((*visit).deviceMore))
 	post("/sca/device/subscribe", paired((*visit).deviceSubscribe))
 	get("/sca/receipt", (*visit).receipt)
 	get("/sca/receipt/keys", (*visit).receiptKeys)
+	get("/sca/receipt/file", (*visit).receiptFile)
 }
 
-// enter is what every request passes: its route for the log, and for a POST
-// that it comes from our own page. Without either header it is refused: every
-// browser we support sends one.
-func (r *Room) enter(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		req := c.Request()
-		edge.SetRoute(req.Context(), c.Path())
-		if req.Method == http.MethodPost && !r.ownOrigin(req.Header) {
-			edge.Annotate(req.Context(), "problem", "cross_origin")
-			return echo.ErrForbidden
-		}
-		return next(c)
-	}
-}
-
-func (r *Room) ownOrigin(h http.Header) bool {
+// ownOrigin reports whether a request comes from our own page. Without either
+// header it is refused: every browser we support sends one.
+func (r *Room) ownOrigin(req *http.Request) bool {
+	h := req.Header
 	origin, site := h.Values("Origin"), h.Get("Sec-Fetch-Site")
 	switch {
 	case len(origin) > 1 || site != "" && site != "same-origin":

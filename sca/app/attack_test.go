@@ -79,7 +79,12 @@ func (w *world) enrolled() *http.Client {
 	return c
 }
 
-var keyShown = regexp.MustCompile(`data-test="key">([A-Z2-7]+)<`)
+// What pages show once.
+var (
+	keyShown    = regexp.MustCompile(`data-test="key">([A-Z2-7]+)<`)
+	factorShown = regexp.MustCompile(`name="factor" value="([a-z0-9_]+)"`)
+	codeShown   = regexp.MustCompile(`<li>([0-9](?:-[A-Z2-7]{4}){4})</li>`)
+)
 
 func TestLinksAreSpentByAPressOnly(t *testing.T) { // B12, A15
 	w := newWorld(t, false)
@@ -123,7 +128,7 @@ func TestSecretsAreShownOnceAndNeverStored(t *testing.T) { // A16
 			t.Errorf("GET %s: %d", path, status)
 		}
 	}
-	factor := regexp.MustCompile(`name="factor" value="([a-z0-9_]+)"`).FindStringSubmatch(text)
+	factor := factorShown.FindStringSubmatch(text)
 	if status, text, _ := w.post(c, "/sca/totp/confirm", url.Values{"factor": {factor[1]}, "code": {"000000"}, "name": {"App"}}); status != http.StatusUnauthorized || strings.Contains(text, key[1]) {
 		t.Errorf("after a wrong code: %d, and the secret is shown again: %t", status, strings.Contains(text, key[1]))
 	}
@@ -204,6 +209,42 @@ func TestStrangersSeeNoChallenge(t *testing.T) { // A10, B11, B31
 	}
 }
 
+// TestEveryFailedConfirmationLooksTheSameAndCostsTheSame: over the wire, a wrong
+// code, a right one while the method is locked, and none at all give the same
+// bytes for the same number of transactions.
+func TestEveryFailedConfirmationLooksTheSameAndCostsTheSame(t *testing.T) { // A12
+	w := newWorld(t, false)
+	key := w.withTOTP()
+	ch := w.begin(sca.Any, "en")
+	c := w.client()
+	w.get(c, "/start?id="+ch.ID)
+	path := "/sca/pay/" + paymentID + "/" + ch.ID + "/code"
+	wrong := "000000"
+	if w.code(key) == wrong {
+		wrong = "000001"
+	}
+	try := func(code string) (status int, text string, committed uint64) {
+		t.Helper()
+		before, _ := w.db.Stats()
+		status, text, _ = w.post(c, path, url.Values{"code": {code}})
+		after, _ := w.db.Stats()
+		return status, text, after - before
+	}
+	status, text, committed := try(wrong)
+	for range 4 {
+		try(wrong)
+	}
+	for name, code := range map[string]string{"locked, wrong": wrong, "locked, right": w.code(key), "no code": ""} {
+		s, b, n := try(code)
+		if s != status || b != text || n != committed {
+			t.Errorf("%s: %d after %d transactions, a wrong code %d after %d; same page: %t", name, s, n, status, committed, b == text)
+		}
+	}
+	if w.state(ch.ID) != sca.Open {
+		t.Error("one of them confirmed it")
+	}
+}
+
 func TestEveryFailedSignInLooksTheSame(t *testing.T) { // A12
 	w := newWorld(t, true)
 	_, _, err := w.staff.Add(t.Context(), "olga", "Olga Operator", []string{"operator"})
@@ -220,12 +261,5 @@ func TestEveryFailedSignInLooksTheSame(t *testing.T) { // A12
 	}
 	if status, _, _ := w.get(w.client(), "/sca/device"); status != http.StatusNotFound {
 		t.Errorf("the consoles' origin has the payers' pages: %d", status)
-	}
-}
-
-func TestPushServicesAreKnownOnes(t *testing.T) { // C31
-	w := newWorld(t, false)
-	if status, _, _ := w.do(w.client(), http.MethodPost, "/sca/device/subscribe", `{}`, "Content-Type", "application/json", "Origin", w.origin); status != http.StatusUnauthorized {
-		t.Errorf("a device that is not paired subscribes: %d", status)
 	}
 }

@@ -7,20 +7,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/webauthn"
 	"github.com/chromedp/chromedp"
 
 	chromium "github.com/rialto-hub/rialto/psd2/testkit/browser"
 	"github.com/rialto-hub/rialto/sca"
 )
-
-// withAuthenticator gives a browser a passkey provider that verifies its user,
-// or fails to.
-func withAuthenticator(c *chromium.Browser, verifies bool) {
-	chromium.Send(c, webauthn.Enable, webauthn.EnableParams{})
-	chromium.Send(c, webauthn.AddVirtualAuthenticator, webauthn.AddVirtualAuthenticatorParams{Options: &webauthn.VirtualAuthenticatorOptions{
-		Protocol: "ctap2", Transport: "internal", HasResidentKey: true, HasUserVerification: true, IsUserVerified: verifies, AutomaticPresenceSimulation: true}})
-}
 
 // until waits until a page says yes.
 func until(c *chromium.Browser, expression string) {
@@ -39,7 +30,7 @@ func TestPasskeyFromEnrolmentToPayment(t *testing.T) { // A27, A33
 	for _, lang := range []string{"en", "de"} {
 		w := newWorld(t, false)
 		c := chromium.Open(t, chromium.Options{Name: "sca", Width: 390, Language: lang})
-		withAuthenticator(c, true)
+		c.Authenticator(true)
 		openFactors(c, w.enrolLink())
 		c.Press(chromium.Named("add-passkey"), chromium.Named("factors"))
 		ch := w.begin(sca.WithPasskey, lang)
@@ -58,7 +49,7 @@ func TestPasskeyFromEnrolmentToPayment(t *testing.T) { // A27, A33
 func TestBrowserThatVerifiesNobodyGetsNoPasskey(t *testing.T) { // A27
 	w := newWorld(t, false)
 	c := chromium.Open(t, chromium.Options{Name: "sca"})
-	withAuthenticator(c, false)
+	c.Authenticator(false)
 	openFactors(c, w.enrolLink())
 	c.Do("try", chromedp.Click(chromium.Named("add-passkey")))
 	until(c, `document.querySelector("[data-said]").textContent !== ""`)
@@ -114,6 +105,10 @@ func TestPhoneConfirmsInASecondBrowser(t *testing.T) { // A20, A21
 	until(desk, `document.querySelector("[data-text]").textContent.includes("EUR 25.00")`)
 	desk.Do("change it", chromedp.SetValue(chromedp.CSS("#receipt"), receipt[:len(receipt)-3]+"AAA"), chromedp.Click(chromium.Named("check")))
 	until(desk, `document.querySelector("[data-said]").textContent.includes("not genuine")`)
+	checks(t, desk, w.forged(receipt, func(*sca.Receipt) {}), "", true)
+	for name, change := range forgeries {
+		checks(t, desk, w.forged(receipt, change), name, false)
+	}
 
 	// A wrong number ends the next one; "this wasn't me" the one after.
 	w.clock.Add(3 * time.Minute)
@@ -154,8 +149,13 @@ func TestCodesWorkWithoutJavaScript(t *testing.T) { // B17
 	c.Type("#code", w.code(key))
 	c.Press(chromium.Named("confirm"), chromium.Named("factors"))
 	w.clock.Add(31 * time.Second)
+	w.withMorePasskeys()
 	ch := w.begin(sca.Any, "en")
-	c.Go(w.payURL(ch), chromium.Named("pay-code"))
+	c.Go(w.payURL(ch), chromium.Named("cancel"))
+	if hidden := chromium.Value(c, chromedp.AttributeValue(chromedp.CSS("form[data-passkey][hidden]"), "data-finish")); hidden.Value == "" {
+		t.Error("without JavaScript a passkey is offered that cannot work")
+	}
+	c.Do("another way", chromedp.Click(chromedp.CSS("summary")))
 	c.Type("#code", "000000")
 	c.Press(chromium.Named("pay-code"), ".error")
 	c.Type("#code", w.code(key))
@@ -180,7 +180,7 @@ func TestPaymentGoesOnWithThePhone(t *testing.T) { // B25, B26
 	if got := phone.Text(chromium.Named("number")); got != number {
 		t.Errorf("the phone shows %q, the desktop %q", got, number)
 	}
-	desk.Go(w.payURL(ch), chromium.Named("back")) // it only watches
+	desk.Wait(chromium.Named("back")) // without a click; it only watches
 	phone.Type("#code", w.code(key))
 	phone.Press(chromium.Named("pay-code"), chromium.Named("lead"))
 	desk.Wait("#done")
@@ -196,7 +196,7 @@ func TestStaffEnrolAndSignIn(t *testing.T) { // D10
 	_, token, err := w.staff.Add(t.Context(), "olga", "Olga Operator", []string{"operator"})
 	must(t, err)
 	c := chromium.Open(t, chromium.Options{Name: "staff"})
-	withAuthenticator(c, true)
+	c.Authenticator(true)
 	openFactors(c, w.origin+"/sca/enrol/"+token)
 	c.Press(chromium.Named("add-passkey"), chromium.Named("factors"))
 	c.Go(w.origin+"/staff/login?next=%2Fconsole", chromium.Named("login-passkey"))
@@ -213,7 +213,7 @@ func TestPictures(t *testing.T) {
 	}
 	w := newWorld(t, false)
 	c := chromium.Open(t, chromium.Options{Name: "sca"})
-	withAuthenticator(c, true)
+	c.Authenticator(true)
 	phone := pairPhone(t, w, c)
 	c.Press(chromium.Named("add-passkey"), chromium.Named("factors"))
 	c.Shot("0-after-enrolment")
@@ -227,6 +227,8 @@ func TestPictures(t *testing.T) {
 				w.clock.Add(6 * time.Minute)
 				openFactors(c, w.enrolLink()+"?lang="+lang)
 				c.Shot(name("1-factors"))
+				c.Press(chromium.Named("prove"), chromium.Named("verify-push"))
+				c.Shot(name("1-verify"))
 				ch := w.begin(sca.Any, lang)
 				c.Go(w.payURL(ch)+"&lang="+lang, chromium.Named("pay-push"))
 				c.Shot(name("2-pay"))
@@ -243,7 +245,7 @@ func TestPictures(t *testing.T) {
 func TestPersonWithNothingButAPhoneAddsAPasskey(t *testing.T) {
 	w := newWorld(t, false)
 	desk := chromium.Open(t, chromium.Options{Name: "desk"})
-	withAuthenticator(desk, true)
+	desk.Authenticator(true)
 	phone := pairPhone(t, w, desk)
 	desk.Leave(chromium.Named("out"), "h1")
 	w.clock.Add(6 * time.Minute) // what the pairing had proved is over

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"fmt"
 	"net/http"
 	"path"
 	"strconv"
@@ -39,6 +40,10 @@ func (v *visit) device() error {
 	return err
 }
 
+// icons of the app: its mark in one file, and the sizes that browsers (192, 512)
+// and iOS (180) want as a picture. icons_test.go draws them.
+var icons = []string{"icon.svg", "icon-180.png", "icon-192.png", "icon-512.png"}
+
 // workerFile serves what must not have a hashed name: the worker decides by its
 // path what it may serve, and the manifest is the app's identity.
 func (v *visit) workerFile() error {
@@ -47,7 +52,7 @@ func (v *visit) workerFile() error {
 	if err != nil {
 		return psd2.NotFound("file")
 	}
-	kind := map[string]string{".js": "text/javascript; charset=utf-8", ".webmanifest": "application/manifest+json", ".svg": "image/svg+xml"}[path.Ext(name)]
+	kind := map[string]string{".js": "text/javascript; charset=utf-8", ".webmanifest": "application/manifest+json", ".svg": "image/svg+xml", ".png": "image/png"}[path.Ext(name)]
 	v.Response().Header().Set("Content-Type", kind)
 	v.Response().Header().Set("Cache-Control", "no-cache")
 	v.Response().Header().Set("Service-Worker-Allowed", "/sca/device") // the app's page has no slash at its end
@@ -94,7 +99,30 @@ func (v *visit) deviceChallenges() error {
 	if err != nil {
 		return err
 	}
-	return v.answer(map[string]any{"challenges": list})
+	changes, err := v.recent(v.session.PersonID)
+	if err != nil {
+		return err
+	}
+	told := make([]map[string]string, len(changes))
+	for i, c := range changes {
+		told[i] = map[string]string{"at": page.Moment(v.lang, v.pages.Local(c.At)), "text": c.Text}
+	}
+	return v.answer(map[string]any{"challenges": list, "changes": told})
+}
+
+// deviceMore is POST /sca/device/more: more time for the question that is shown.
+func (v *visit) deviceMore() error {
+	var body struct {
+		Challenge string `json:"challenge"`
+	}
+	if err := v.read(&body); err != nil {
+		return err
+	}
+	if err := v.SCA.MorePush(v.ctx(), v.session, body.Challenge); err != nil {
+		return err
+	}
+	v.Response().WriteHeader(http.StatusNoContent)
+	return nil
 }
 
 // deviceLive is server-sent events: "look" when something may wait.
@@ -102,6 +130,11 @@ func (v *visit) deviceLive() error {
 	if site := v.Request().Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" {
 		return echo.ErrForbidden
 	}
+	leave, err := v.streams.Enter("device/" + v.session.FactorID)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	changed, stop := v.devices.watch(v.session.FactorID)
 	defer stop()
 	shown := "-"
@@ -110,7 +143,11 @@ func (v *visit) deviceLive() error {
 		if err != nil {
 			return "", false
 		}
-		ids := ""
+		changes, err := v.SCA.Changes(v.ctx(), v.session.PersonID, 1)
+		if err != nil {
+			return "", false
+		}
+		ids := fmt.Sprint(changes)
 		for _, c := range list {
 			ids += c.ID + " "
 		}

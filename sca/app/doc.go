@@ -5,8 +5,8 @@
 // For payers, under the hosted page's origin:
 //
 //	GET/POST /sca/enrol/{token}             a one-time link to one's own factors; the POST spends it
-//	GET  /sca/factors                       one's factors; POST …/rename, …/revoke, …/out
-//	GET  /sca/verify                        prove yourself before a change; POST code, passkey, push
+//	GET  /sca/factors                       one's factors; POST …/rename, …/revoke; /sca/unblock, /sca/stay, /sca/out
+//	GET  /sca/verify                        prove yourself before a change; POST code, passkey, push, …/more
 //	POST /sca/passkey, /sca/totp, /sca/recovery, /sca/pair   add one; …/confirm
 //	GET  /sca/pay/{payment}/{challenge}     confirm a payment; POST …/code, …/passkey, …/push, …/phone, …/back, …/more, …/cancel; …/live
 //	GET/POST /sca/phone/{token}             go on with the phone

@@ -1,9 +1,11 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -45,9 +47,14 @@ func (v *visit) enter() error {
 
 // own serves a person at his own factors. Staff come with their session as
 // well, which they have proved themselves for.
-func own(h func(*visit) error) func(*visit) error {
+func own(h func(*visit) error) func(*visit) error { return atOwn(h, true) }
+
+// watching is own for what a page does by itself: it does not count as use.
+func watching(h func(*visit) error) func(*visit) error { return atOwn(h, false) }
+
+func atOwn(h func(*visit) error, touch bool) func(*visit) error {
 	return func(v *visit) (err error) {
-		v.session, err = v.ownSession()
+		v.session, err = v.ownSession(touch)
 		if sca.NoSession(err) {
 			return v.noSession()
 		}
@@ -58,13 +65,25 @@ func own(h func(*visit) error) func(*visit) error {
 	}
 }
 
-func (v *visit) ownSession() (sca.Session, error) {
+func (v *visit) ownSession(touch bool) (sca.Session, error) {
 	if v.Staff != nil {
-		if _, err := v.Staff.Session(v.Request()); err == nil { // roles unchanged
-			return v.SCA.Session(v.ctx(), sca.SessionStaff, v.cookie(sca.StaffCookie), true)
+		if _, err := v.Staff.Watching(v.Request()); err == nil { // roles unchanged
+			return v.SCA.Session(v.ctx(), sca.SessionStaff, v.cookie(sca.StaffCookie), touch)
 		}
 	}
-	return v.SCA.Session(v.ctx(), sca.SessionEnrol, v.cookie(enrolCookie), true)
+	return v.SCA.Session(v.ctx(), sca.SessionEnrol, v.cookie(enrolCookie), touch)
+}
+
+// idle is how many seconds a person's session still has when nothing is done.
+func (v *visit) idle() int { return int(v.session.EndsAt.Sub(v.Now()) / time.Second) }
+
+// stay is POST /sca/stay: somebody is still there (WCAG 2.2.1). A script asks,
+// so that what a page shows only once stays on it.
+func (v *visit) stay() error {
+	if !wantsJSON(v.Request()) {
+		return v.away("/sca/factors")
+	}
+	return v.answer(map[string]int{"seconds": v.idle()})
 }
 
 // noSession says that a session is over, or was never there.
@@ -84,13 +103,26 @@ type changeLine struct {
 	Text string
 }
 
+// blockedLine is a method that takes no tries now.
+type blockedLine struct {
+	Method sca.Method
+	Text   string
+	Here   bool // it can be unblocked in this session, if another method proved it
+}
+
 type factorsPage struct {
 	Factors []sca.Factor
+	Blocked []blockedLine
 	Changes []changeLine
+	Idle    int  // seconds
+	Help    bool // he has nothing to fall back on: no recovery codes
 	Payer   bool
 	Fresh   bool // a change needs no further proof now
 	Methods map[string]bool
 	Notice  string
+	Trusted []sca.Payee
+	Others  []sca.Payee // whom he may trust
+	Strong  bool        // he has something with which that list is changed
 }
 
 // factors is GET /sca/factors.
@@ -103,17 +135,91 @@ func (v *visit) factors() error {
 	if err != nil {
 		return err
 	}
-	p := factorsPage{Factors: list, Payer: v.Staff == nil, Fresh: len(list) == 0 || v.fresh(), Methods: map[string]bool{}}
+	p := factorsPage{Factors: list, Payer: v.Staff == nil, Fresh: len(list) == 0 || v.fresh(), Methods: map[string]bool{}, Changes: v.lines(changes), Idle: v.idle()}
+	if p.Blocked, err = v.blocked(); err != nil {
+		return err
+	}
 	for _, f := range list {
 		p.Methods[string(f.Method)] = true
 	}
-	for _, c := range changes {
-		p.Changes = append(p.Changes, changeLine{c.At, v.say("change." + c.What)})
+	if p.Payer {
+		if p.Trusted, p.Others, err = v.SCA.Trusted(v.ctx(), v.session.PersonID); err != nil {
+			return err
+		}
+		p.Strong = p.Methods[string(sca.Passkey)] || p.Methods[string(sca.Push)]
 	}
+	p.Help = len(list) > 0 && !p.Methods[string(sca.Recovery)]
 	if v.QueryParam("done") != "" {
 		p.Notice = v.say("factors.done")
 	}
-	return v.show(page.Page{Name: "factors", Title: v.say("factors.title"), Self: &url.URL{Path: "/sca/factors"}, Scripts: []string{"passkey.js"}, Data: p})
+	return v.show(page.Page{Name: "factors", Title: v.say("factors.title"), Self: &url.URL{Path: "/sca/factors"}, Scripts: []string{"passkey.js", "limit.js"}, Data: p})
+}
+
+// lines are changes in the reader's language.
+func (v *visit) lines(changes []sca.Change) []changeLine {
+	list := make([]changeLine, len(changes))
+	for i, c := range changes {
+		list[i] = changeLine{c.At, v.say("change." + c.What)}
+	}
+	return list
+}
+
+// recent are the changes that a person is shown wherever he confirms.
+func (v *visit) recent(personID string) ([]changeLine, error) {
+	changes, err := v.SCA.Recent(v.ctx(), personID)
+	return v.lines(changes), err
+}
+
+// blocked says which methods take no tries, and until when.
+func (v *visit) blocked() ([]blockedLine, error) {
+	methods, err := v.SCA.Blocked(v.ctx(), v.session.PersonID)
+	var list []blockedLine
+	for _, m := range []sca.Method{sca.Passkey, sca.Push, sca.TOTP, sca.Recovery} {
+		until, ok := methods[m]
+		if !ok {
+			continue
+		}
+		text := v.say("blocked.locked", "method", v.say("method."+string(m)))
+		if !until.IsZero() {
+			text = v.say("blocked.until", "method", v.say("method."+string(m)), "time", page.Moment(v.lang, v.pages.Local(until)))
+		}
+		list = append(list, blockedLine{m, text, v.fresh()})
+	}
+	return list, err
+}
+
+// unblock is POST /sca/unblock. Whoever has not proved himself with another
+// method is sent to do so.
+func (v *visit) unblock() error {
+	form, err := v.form()
+	if err == nil {
+		err = v.SCA.Unblock(v.ctx(), v.session, sca.Method(form.Get("method")))
+	}
+	if err != nil {
+		return v.reauthenticate(err)
+	}
+	return v.away("/sca/factors?done=1")
+}
+
+// trust is POST /sca/trust. Who has not proved himself just now, with a passkey or
+// his phone, is sent to do so (RTS Art. 13(1)).
+func (v *visit) trust() error {
+	return v.amend(v.SCA.Trust)
+}
+
+func (v *visit) distrust() error {
+	return v.amend(v.SCA.Distrust)
+}
+
+func (v *visit) amend(change func(context.Context, sca.Session, string) error) error {
+	form, err := v.form()
+	if err == nil && form.Get("payee") != "" { // the box was ticked
+		err = change(v.ctx(), v.session, form.Get("payee"))
+	}
+	if err != nil {
+		return v.reauthenticate(err)
+	}
+	return v.away("/sca/factors?done=1")
 }
 
 func (v *visit) fresh() bool {
@@ -218,7 +324,41 @@ func (v *visit) totp() error {
 	if err != nil {
 		return v.reauthenticate(err)
 	}
-	return v.show(page.Page{Name: "totp", Title: v.say("totp.title"), Data: setup})
+	return v.showTOTP(http.StatusOK, totpPage{FactorID: setup.FactorID, URL: setup.URL, Key: setup.Key, Hint: v.digits(setup.Params.Digits)})
+}
+
+type totpPage struct {
+	FactorID string
+	URL      string // "" when the secret has been shown already
+	Key      string
+	Hint     string
+	Wrong    string
+	Idle     int
+}
+
+func (v *visit) showTOTP(status int, p totpPage) error {
+	p.Idle = v.idle()
+	return v.show(page.Page{Name: "totp", Status: status, Title: v.say("totp.title"), Scripts: []string{"limit.js"}, Data: p})
+}
+
+// digits says how long an app's codes are.
+func (v *visit) digits(list ...int) string {
+	slices.Sort(list)
+	if list = slices.Compact(list); len(list) != 1 {
+		return v.say("code.hint_any")
+	}
+	return v.say("code.hint", "n", list[0])
+}
+
+// codeHint is the same for the apps a person has.
+func (v *visit) codeHint(factors []sca.Factor) string {
+	var list []int
+	for _, f := range factors {
+		if f.Digits != 0 {
+			list = append(list, f.Digits)
+		}
+	}
+	return v.digits(list...)
 }
 
 // totpConfirm is POST /sca/totp/confirm. After a wrong code the secret is not
@@ -234,7 +374,7 @@ func (v *visit) totpConfirm() error {
 	}
 	err = v.SCA.ConfirmTOTP(v.ctx(), v.session, form.Get("factor"), form.Get("code"), name)
 	if sca.Refused(err) {
-		return v.show(page.Page{Name: "totp", Status: http.StatusUnauthorized, Title: v.say("totp.title"), Data: map[string]any{"FactorID": form.Get("factor"), "URL": "", "Wrong": v.say("refused")}})
+		return v.showTOTP(http.StatusUnauthorized, totpPage{FactorID: form.Get("factor"), Wrong: v.say("refused"), Hint: v.digits(v.SCA.NewDigits())})
 	}
 	if err != nil {
 		return v.reauthenticate(err)
@@ -251,7 +391,7 @@ func (v *visit) recovery() error {
 	if err != nil {
 		return v.reauthenticate(err)
 	}
-	return v.show(page.Page{Name: "recovery", Title: v.say("recovery.title"), Data: codes})
+	return v.show(page.Page{Name: "recovery", Title: v.say("recovery.title"), Scripts: []string{"limit.js"}, Data: map[string]any{"Codes": codes, "Idle": v.idle()}})
 }
 
 // pair is POST /sca/pair: the QR code for the push device.
@@ -267,7 +407,8 @@ func (v *visit) pair() error {
 }
 
 func (v *visit) showPair(status int, address, wrong string) error {
-	return v.show(page.Page{Name: "pair", Status: status, Title: v.say("pair.title"), Data: map[string]string{"URL": address, "Wrong": wrong}})
+	return v.show(page.Page{Name: "pair", Status: status, Title: v.say("pair.title"), Scripts: []string{"limit.js"},
+		Data: map[string]any{"URL": address, "Wrong": wrong, "Seconds": int(sca.QRLife / time.Second), "Idle": v.idle()}})
 }
 
 // pairConfirm is POST /sca/pair/confirm: the number that the device shows.

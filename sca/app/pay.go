@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -64,6 +65,8 @@ type payPage struct {
 	State     string
 	Wrong     string
 	Notice    string
+	Hint      string // how long codes are
+	Changes   []changeLine
 }
 
 // pay is GET /sca/pay/{payment}/{challenge}.
@@ -83,6 +86,16 @@ func (v *visit) showPay(status int, wrong, notice string) error {
 	p := payPage{Challenge: c, Lines: c.Display.Lines(), Here: v.here(""), Can: map[string]bool{}, Phone: v.onPhone(),
 		Options: string(c.Options), State: fingerprint(c), Wrong: wrong, Notice: notice}
 	p.Watching = c.HandedOn && !p.Phone
+	factors, err := v.SCA.Factors(v.ctx(), c.PersonID)
+	if err != nil {
+		return err
+	}
+	p.Hint = v.codeHint(factors)
+	changes, err := v.SCA.Recent(v.ctx(), c.PersonID)
+	if err != nil {
+		return err
+	}
+	p.Changes = v.lines(slices.DeleteFunc(changes, sca.Change.OfTries)) // whoever only tries must not learn whether he is locked out
 	left := c.ExpiresAt.Sub(v.Now())
 	p.Seconds, p.Left = int(left/time.Second), max(1, int((left+30*time.Second)/time.Minute))
 	for _, m := range c.Methods {
@@ -120,6 +133,11 @@ func (v *visit) payLive() error {
 	if site := v.Request().Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" {
 		return echo.ErrForbidden
 	}
+	leave, err := v.streams.Enter(v.challenge.ID)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	shown := ""
 	edge.Stream{Pause: livePause, Closed: v.closed}.Serve(v.Response(), v.Request(), func() (string, bool) {
 		c, err := v.SCA.Challenge(v.ctx(), v.challenge.ID, v.browser)
@@ -191,8 +209,10 @@ func (v *visit) payPhone() error {
 	if err != nil {
 		return v.after(err)
 	}
-	return v.show(page.Page{Name: "handover", Title: v.say("handover.title"), Scripts: []string{"live.js"}, Data: payPage{
-		Challenge: v.challenge, Lines: v.challenge.Display.Lines(), Here: v.here(""), Options: v.Origin + "/sca/phone/" + token, State: fingerprint(v.challenge)}})
+	left := min(sca.QRLife, v.challenge.ExpiresAt.Sub(v.Now()))
+	return v.show(page.Page{Name: "handover", Title: v.say("handover.title"), Scripts: []string{"live.js", "limit.js"}, Data: payPage{
+		Challenge: v.challenge, Lines: v.challenge.Display.Lines(), Here: v.here(""), Options: v.Origin + "/sca/phone/" + token, State: fingerprint(v.challenge),
+		Seconds: int(left / time.Second)}})
 }
 
 func (v *visit) payBack() error {
@@ -210,6 +230,11 @@ func (v *visit) payMore() error {
 	c, err := v.SCA.Renew(v.ctx(), v.challenge.ID, v.browser)
 	if err != nil {
 		return v.after(err)
+	}
+	if v.MoreTime != nil {
+		if err := v.MoreTime(v.ctx(), c.PaymentID); err != nil {
+			return err
+		}
 	}
 	return v.away("/sca/pay/" + c.PaymentID + "/" + c.ID + "?more=1")
 }
@@ -236,20 +261,4 @@ func (v *visit) takeOver() error {
 	}
 	v.setCookie(phoneCookie, secret, 15*time.Minute)
 	return v.away("/sca/pay/" + c.PaymentID + "/" + c.ID)
-}
-
-// receipt is GET /sca/receipt: a page that checks one in the browser.
-func (v *visit) receipt() error {
-	return v.show(page.Page{Name: "receipt", Title: v.say("receipt.title"), Self: &url.URL{Path: "/sca/receipt"}, Scripts: []string{"receipt.js"}})
-}
-
-// receiptKeys is the JWKS of every key that ever signed a receipt.
-func (v *visit) receiptKeys() error {
-	jwks, err := v.SCA.ReceiptKeys(v.ctx())
-	if err != nil {
-		return err
-	}
-	v.Response().Header().Set("Content-Type", "application/jwk-set+json")
-	_, err = v.Response().Write(jwks)
-	return err
 }

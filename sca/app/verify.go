@@ -16,17 +16,21 @@ import (
 type verifyPage struct {
 	Methods map[string]bool
 	Wrong   string
+	Hint    string // how long codes are
 	Number  string // while the push device is asked
 	State   string
+	Seconds int  // the device still has
+	More    bool // it can have more
+	Idle    int
 }
 
 // verifyPage is GET /sca/verify.
 func (v *visit) verifyPage() error {
-	state, _, err := v.SCA.VerifyAsked(v.ctx(), v.session)
+	asked, err := v.SCA.VerifyAsked(v.ctx(), v.session)
 	switch {
 	case err != nil:
 		return err
-	case state == sca.Approved && v.fresh():
+	case asked.State == sca.Approved && v.fresh():
 		return v.away("/sca/factors")
 	}
 	return v.showVerify(http.StatusOK, "")
@@ -37,17 +41,18 @@ func (v *visit) showVerify(status int, wrong string) error {
 	if err != nil {
 		return err
 	}
-	p := verifyPage{Methods: map[string]bool{}, Wrong: wrong}
+	p := verifyPage{Methods: map[string]bool{}, Wrong: wrong, Hint: v.codeHint(list), Idle: v.idle()}
 	for _, f := range list {
 		p.Methods[string(f.Method)] = !f.Blocked || p.Methods[string(f.Method)]
 	}
-	out := page.Page{Name: "verify", Status: status, Title: v.say("verify.title"), Self: &url.URL{Path: "/sca/verify"}, Scripts: []string{"passkey.js", "live.js"}}
-	state, number, err := v.SCA.VerifyAsked(v.ctx(), v.session)
+	out := page.Page{Name: "verify", Status: status, Title: v.say("verify.title"), Self: &url.URL{Path: "/sca/verify"}, Scripts: []string{"passkey.js", "live.js", "limit.js"}}
+	asked, err := v.SCA.VerifyAsked(v.ctx(), v.session)
 	if err != nil {
 		return err
 	}
-	if state == sca.Open {
-		p.Number, p.State, out.Refresh = number, string(state), 5*time.Second
+	if asked.State == sca.Open {
+		p.Number, p.State, out.Refresh = asked.Number, string(asked.State), 5*time.Second
+		p.Seconds, p.More = int(asked.ExpiresAt.Sub(v.Now())/time.Second), asked.More
 	}
 	out.Data = p
 	return v.show(out)
@@ -109,18 +114,34 @@ func (v *visit) verifyPush() error {
 	return v.away("/sca/verify")
 }
 
+// verifyMore is POST /sca/verify/more: more time for the device that was asked.
+func (v *visit) verifyMore() error {
+	if _, err := v.form(); err != nil {
+		return err
+	}
+	if err := v.SCA.MoreVerify(v.ctx(), v.session); err != nil && psd2.CodeOf(err) != psd2.CodeConflict {
+		return err
+	}
+	return v.away("/sca/verify")
+}
+
 // verifyLive is server-sent events: "state" when the device has answered.
 func (v *visit) verifyLive() error {
 	if site := v.Request().Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" {
 		return echo.ErrForbidden
 	}
+	leave, err := v.streams.Enter("person/" + v.session.PersonID)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	shown := ""
 	edge.Stream{Pause: livePause, Closed: v.closed}.Serve(v.Response(), v.Request(), func() (string, bool) {
-		state, _, err := v.SCA.VerifyAsked(v.ctx(), v.session)
+		asked, err := v.SCA.VerifyAsked(v.ctx(), v.session)
 		if err != nil {
 			return "", false
 		}
-		events := ""
+		events, state := "", asked.State
 		if string(state) != shown {
 			events, shown = "event: state\ndata: "+string(state)+"\n\n", string(state)
 		}

@@ -2,19 +2,14 @@ package app_test
 
 import (
 	"context"
-	"crypto/aes"
-	"crypto/cipher"
 	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/elliptic"
-	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/base64"
-	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"io"
 	"math/big"
 	"net"
@@ -24,56 +19,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rialto-hub/rialto/psd2/testkit"
 	"github.com/rialto-hub/rialto/sca"
 	"github.com/rialto-hub/rialto/sca/app"
 )
-
-// open decrypts a message of a push service as a browser does (RFC 8291, RFC
-// 8188), from scratch: the sending side uses a library.
-func open(key *ecdh.PrivateKey, auth, body []byte) ([]byte, error) {
-	if len(body) < 86 || body[20] != 65 {
-		return nil, errors.New("not a message with an uncompressed P-256 key")
-	}
-	salt, size, sender := body[:16], binary.BigEndian.Uint32(body[16:20]), body[21:86]
-	theirs, err := ecdh.P256().NewPublicKey(sender)
-	if err != nil {
-		return nil, err
-	}
-	shared, err := key.ECDH(theirs)
-	if err != nil {
-		return nil, err
-	}
-	info := "WebPush: info\x00" + string(key.PublicKey().Bytes()) + string(sender)
-	ikm, err := hkdf.Key(sha256.New, shared, auth, info, 32)
-	if err != nil {
-		return nil, err
-	}
-	cek, err1 := hkdf.Key(sha256.New, ikm, salt, "Content-Encoding: aes128gcm\x00", 16)
-	nonce, err2 := hkdf.Key(sha256.New, ikm, salt, "Content-Encoding: nonce\x00", 12)
-	if err := errors.Join(err1, err2); err != nil {
-		return nil, err
-	}
-	block, err := aes.NewCipher(cek)
-	if err != nil {
-		return nil, err
-	}
-	gcm, err := cipher.NewGCM(block)
-	if err != nil {
-		return nil, err
-	}
-	if uint32(len(body)-86) > size {
-		return nil, errors.New("more than one record")
-	}
-	plain, err := gcm.Open(nil, nonce, body[86:], nil)
-	if err != nil {
-		return nil, err
-	}
-	text, last := strings.CutSuffix(strings.TrimRight(string(plain), "\x00"), "\x02") // the padding's delimiter in the last record
-	if !last {
-		return nil, errors.New("no delimiter")
-	}
-	return []byte(text), nil
-}
 
 func raw(t *testing.T, s string) []byte {
 	t.Helper()
@@ -88,7 +37,7 @@ func TestBrowserSideOpensTheRFCsExample(t *testing.T) {
 	key, err := ecdh.P256().NewPrivateKey(raw(t, "q1dXpw3UpT5VOmu_cf_v6ih07Aems3njxI-JWgLcM94"))
 	must(t, err)
 	body := raw(t, "DGv6ra1nlYgDCS1FRnbzlwAAEABBBP4z9KsN6nGRTbVYI_c7VJSPQTBtkgcy27mlmlMoZIIgDll6e3vCYLocInmYWAmS6TlzAC8wEqKK6PBru3jl7A_yl95bQpu6cVPTpK4Mqgkf1CXztLVBSt2Ks3oZwbuwXPXLWyouBWLVWGNWQexSgSxsj_Qulcy4a-fN")
-	got, err := open(key, raw(t, "BTBZMqHH6r4Tts7J_aSIgg"), body)
+	got, err := testkit.OpenPush(key, raw(t, "BTBZMqHH6r4Tts7J_aSIgg"), body)
 	if err != nil || string(got) != "When I grow up, I want to be a watermelon" {
 		t.Errorf("%q %v", got, err)
 	}
@@ -132,12 +81,20 @@ func (s *service) client() *http.Client {
 // withDevice pairs a push device past the pages and gives its session.
 func (w *world) withDevice() sca.Session {
 	w.t.Helper()
+	device, err := w.sca.Session(w.t.Context(), sca.SessionDevice, w.pairedDevice(), false)
+	must(w.t, err)
+	return device
+}
+
+// pairedDevice is the secret of a push device that was paired past the pages.
+func (w *world) pairedDevice() (secret string) {
+	w.t.Helper()
 	ctx := w.t.Context()
 	token, err := w.sca.EnrolPayer(ctx, w.person)
 	must(w.t, err)
-	secret, err := w.sca.OpenEnrolment(ctx, token)
+	enrol, err := w.sca.OpenEnrolment(ctx, token)
 	must(w.t, err)
-	by, err := w.sca.Session(ctx, sca.SessionEnrol, secret, false)
+	by, err := w.sca.Session(ctx, sca.SessionEnrol, enrol, false)
 	must(w.t, err)
 	pair, err := w.sca.PairDevice(ctx, by)
 	must(w.t, err)
@@ -147,9 +104,7 @@ func (w *world) withDevice() sca.Session {
 	id, err := w.sca.Pairing(ctx, by)
 	must(w.t, err)
 	must(w.t, w.sca.ConfirmDevice(ctx, by, id, number))
-	device, err := w.sca.Session(ctx, sca.SessionDevice, secret, false)
-	must(w.t, err)
-	return device
+	return secret
 }
 
 // device is a push device's key.
@@ -209,13 +164,13 @@ func TestPushServiceGetsAnEncryptedWakeUpOnly(t *testing.T) { // RFC 8030, 8291,
 		r.Header.Get("Urgency") != "high" || r.Header.Get("Content-Encoding") != "aes128gcm" {
 		t.Errorf("%s %s %s %v", r.Method, r.Host, r.URL, r.Header)
 	}
-	plain, err := open(browser, auth, s.bodies[0])
+	plain, err := testkit.OpenPush(browser, auth, s.bodies[0])
 	if err != nil || string(plain) != `{"look":true}` {
 		t.Errorf("the browser reads %q, %v", plain, err)
 	}
 	stranger, err := ecdh.P256().GenerateKey(rand.Reader)
 	must(t, err)
-	if _, err := open(stranger, auth, s.bodies[0]); err == nil {
+	if _, err := testkit.OpenPush(stranger, auth, s.bodies[0]); err == nil {
 		t.Error("somebody else reads it")
 	}
 	checkVAPID(t, r.Header.Get("Authorization"), public)

@@ -1,16 +1,21 @@
 package app_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/pquerna/otp"
 	"github.com/pquerna/otp/totp"
 
 	"github.com/rialto-hub/rialto/psd2"
@@ -18,6 +23,7 @@ import (
 	"github.com/rialto-hub/rialto/psd2/jose"
 	"github.com/rialto-hub/rialto/psd2/store"
 	"github.com/rialto-hub/rialto/psd2/testkit"
+	"github.com/rialto-hub/rialto/psd2/testkit/passkey"
 	"github.com/rialto-hub/rialto/sca"
 	"github.com/rialto-hub/rialto/sca/app"
 )
@@ -36,16 +42,38 @@ type world struct {
 	clock  *testkit.Clock
 	db     *store.DB
 	sca    *sca.Service
+	keys   *jose.KeySet // with which receipts are signed
 	staff  *sca.Staff
 	room   *app.Room
 	server *httptest.Server
 	origin string
 	person string
+	log    journal      // what the service and the room have logged
+	pings  atomic.Int64 // that push devices were sent
 }
 
-func newWorld(t *testing.T, forStaff bool) *world {
+// journal keeps a log; it may be read while it is written.
+type journal struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (j *journal) Write(b []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(b)
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.String()
+}
+
+func newWorld(t *testing.T, forStaff bool, change ...func(*sca.Config)) *world {
 	t.Helper()
 	w := &world{t: t, clock: testkit.NewClock()}
+	log := slog.New(slog.NewJSONHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	w.db = testkit.SQLite(t, w.clock.Now)
 	w.person = w.db.PersonID("mer_1", "player-1")
 	host := "pay.localhost:"
@@ -61,11 +89,16 @@ func newWorld(t *testing.T, forStaff bool) *world {
 	t.Cleanup(messages.Close)
 	keys, err := jose.NewKeySet(rand.Reader, w.clock.Now(), jose.ES256)
 	must(t, err)
-	w.sca, err = sca.New(sca.Config{Origin: w.origin}, sca.Deps{Store: w.db, Now: w.clock.Now,
+	w.keys = keys
+	config := sca.Config{Origin: w.origin}
+	for _, c := range change {
+		c(&config)
+	}
+	w.sca, err = sca.New(config, sca.Deps{Store: w.db, Now: w.clock.Now, Log: log,
 		Signer: func(now time.Time) (*jose.Key, error) { return keys.Signer(jose.ES256, now) },
-		Ping:   func(_ context.Context, device string) error { return messages.Nudge(device) }})
+		Ping:   func(_ context.Context, device string) error { w.pings.Add(1); return messages.Nudge(device) }})
 	must(t, err)
-	d := app.Deps{SCA: w.sca, Origin: w.origin, Now: w.clock.Now, Nudged: messages.Nudged,
+	d := app.Deps{SCA: w.sca, Origin: w.origin, Now: w.clock.Now, Log: log, Nudged: messages.Nudged,
 		Bound: func(r *http.Request, payment string) string {
 			c, err := r.Cookie(boundCookie)
 			if err != nil || payment != paymentID {
@@ -153,4 +186,55 @@ func (w *world) withTOTP() (key string) {
 	must(w.t, w.sca.ConfirmTOTP(w.t.Context(), by, setup.FactorID, w.code(setup.Key), "App"))
 	w.clock.Add(31 * time.Second)
 	return setup.Key
+}
+
+// codeOf is what an app with other parameters shows now.
+func (w *world) codeOf(key, algorithm string, digits int) string {
+	w.t.Helper()
+	alg := map[string]otp.Algorithm{"SHA1": otp.AlgorithmSHA1, "SHA256": otp.AlgorithmSHA256, "SHA512": otp.AlgorithmSHA512}[algorithm]
+	code, err := totp.GenerateCodeCustom(key, w.clock.Now(), totp.ValidateOpts{Period: 30, Digits: otp.Digits(digits), Algorithm: alg})
+	must(w.t, err)
+	return code
+}
+
+// withMorePasskeys enrols a passkey past the pages, for somebody who has factors
+// already.
+func (w *world) withMorePasskeys() {
+	w.t.Helper()
+	ctx, by := w.t.Context(), w.proved()
+	c, err := w.sca.BeginPasskey(ctx, by, "anna")
+	must(w.t, err)
+	key, err := passkey.New(w.origin)
+	must(w.t, err)
+	response, err := key.Attest(c.Options)
+	must(w.t, err)
+	must(w.t, w.sca.FinishPasskey(ctx, by, c.ID, response, "Laptop"))
+}
+
+// withMoreTOTP is the same with an app.
+func (w *world) withMoreTOTP() (key string) {
+	w.t.Helper()
+	ctx, by := w.t.Context(), w.proved()
+	setup, err := w.sca.BeginTOTP(ctx, by, "anna")
+	must(w.t, err)
+	must(w.t, w.sca.ConfirmTOTP(ctx, by, setup.FactorID, w.code(setup.Key), "App"))
+	w.clock.Add(31 * time.Second)
+	return setup.Key
+}
+
+// proved is a session at the payer's factors that has proved itself just now.
+func (w *world) proved() sca.Session {
+	w.t.Helper()
+	ctx := w.t.Context()
+	token, err := w.sca.EnrolPayer(ctx, w.person)
+	must(w.t, err)
+	secret, err := w.sca.OpenEnrolment(ctx, token)
+	must(w.t, err)
+	must(w.t, w.db.Tx(ctx, func(tx *store.Tx) error {
+		_, err := tx.Exec(`UPDATE sca_sessions SET verified_at = ? WHERE token_hash = ?`, tx.Now.UnixMicro(), sca.SessionHash(secret))
+		return err
+	}))
+	by, err := w.sca.Session(ctx, sca.SessionEnrol, secret, false)
+	must(w.t, err)
+	return by
 }

@@ -22,6 +22,18 @@ import (
 	"github.com/rialto-hub/rialto/webhooks"
 )
 
+// Neighbour is what one in ten endpoints is like when the others are measured
+// beside them.
+type Neighbour int32
+
+// Neighbours that an endpoint may have.
+const (
+	Healthy Neighbour = iota
+	Slow              // takes four seconds
+	Dead              // breaks every connection
+	Huge              // answers without end
+)
+
 const (
 	slowAnswer = 4 * time.Second // of a poisoned endpoint
 	drainTime  = time.Minute     // for what was committed to arrive
@@ -32,7 +44,7 @@ const (
 type sinks struct {
 	url    string
 	server *http.Server
-	slow   []atomic.Bool // by endpoint
+	bad    []atomic.Int32 // by endpoint, a Neighbour
 
 	mu      sync.Mutex
 	begun   map[string]time.Time // by payment: when its commit began
@@ -46,7 +58,7 @@ func openSinks(endpoints int) (*sinks, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &sinks{url: "http://" + l.Addr().String(), slow: make([]atomic.Bool, endpoints), begun: map[string]time.Time{}, signal: make(chan struct{}, 1)}
+	s := &sinks{url: "http://" + l.Addr().String(), bad: make([]atomic.Int32, endpoints), begun: map[string]time.Time{}, signal: make(chan struct{}, 1)}
 	s.server = &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = s.server.Serve(l) }() // ends with Close
 	return s, nil
@@ -60,10 +72,19 @@ func (s *sinks) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
-	if s.slow[endpoint].Load() {
-		select { // its own time is no delivery's
+	switch Neighbour(s.bad[endpoint].Load()) { // their own time is no delivery's
+	case Healthy:
+	case Slow:
+		select {
 		case <-time.After(slowAnswer):
 		case <-r.Context().Done():
+		}
+		return
+	case Dead:
+		panic(http.ErrAbortHandler)
+	case Huge:
+		for part := bytes.Repeat([]byte("x"), 32<<10); err == nil; {
+			_, err = rw.Write(part)
 		}
 		return
 	}
@@ -223,18 +244,18 @@ func (h *hooks) drain(ctx context.Context) error {
 	}
 }
 
-// poison makes one in ten of a group slow.
-func (h *hooks) poison(g group) {
+// poison makes one in ten of a group bad.
+func (h *hooks) poison(g group, as Neighbour) {
 	for i := g.first; i < g.first+g.count; i += 10 {
-		h.sinks.slow[i].Store(true)
+		h.sinks.bad[i].Store(int32(as))
 	}
 }
 
 // healthy counts those of the group's first n events, dealt out in turn, whose
-// endpoints are not slow.
+// endpoints are not bad.
 func (h *hooks) healthy(g group, n int) (out int64) {
 	for i := range n {
-		if !h.sinks.slow[g.first+i%g.count].Load() {
+		if Neighbour(h.sinks.bad[g.first+i%g.count].Load()) == Healthy {
 			out++
 		}
 	}

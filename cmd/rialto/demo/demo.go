@@ -258,6 +258,9 @@ func (w *World) startCasino(ctx context.Context, dir string, file casinoFile, l 
 		ID: file.MerchantID, Name: "Lucky Tide", LegalName: "Lucky Tide Ltd", Website: "casino.localhost", Keys: jwks,
 		Accounts:   []psd2.PayeeAccount{{ID: file.AccountID, Name: payeeName, IBAN: PayeeIBAN, BIC: "SANDDEFFXXX"}},
 		ReturnURIs: []string{w.CasinoURL + "/back"}, PayerPolicy: psd2.PayerRequired, Gambling: true,
+		// Who has enrolled a passkey, a phone or codes confirms each of his deposits
+		// here; who has not is asked by his bank alone.
+		SCA:    psd2.SCAAlways,
 		Scopes: []string{"payments:read", "payments:write", "refunds:write", "payouts:write", "webhooks:write", "reports:read"},
 	})
 	if err != nil {

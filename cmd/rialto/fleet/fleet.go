@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	mathrand "math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -41,6 +42,7 @@ type Options struct {
 	KeyFile     string   // with PostgreSQL
 	Bank        sandbox.Bank
 	HubLog      io.Writer
+	Gambling    bool // what the merchant offers
 	// Hub is merged into the hub's configuration, e.g. {"hub": {"patience": "1s"}}.
 	Hub map[string]any
 }
@@ -151,8 +153,9 @@ func (f *Fleet) configure() error {
 	if err := os.WriteFile(filepath.Join(f.opt.Dir, "merchant-jwks.json"), jwks, 0o600); err != nil {
 		return err
 	}
-	address, admin, err := freeAddresses()
-	if err != nil {
+	address, err1 := FreeAddress()
+	admin, err2 := FreeAddress()
+	if err := errors.Join(err1, err2); err != nil {
 		return err
 	}
 	f.HubURL = "https://" + address
@@ -175,7 +178,7 @@ func (f *Fleet) configure() error {
 			"profile": map[string]any{"base_url": f.BankURL + "/" + BankID, "redirect_origins": []string{f.BankURL}, "redirect_life": life.String(), "debtor_account": "empty", "idle_connections": 256},
 		}}},
 		"merchants": []map[string]any{{
-			"id": merchant, "name": "Fleet Casino", "keys_file": in("merchant-jwks.json"), "payer_policy": "required",
+			"id": merchant, "name": "Fleet Casino", "gambling": f.opt.Gambling, "keys_file": in("merchant-jwks.json"), "payer_policy": "required",
 			"accounts":    []map[string]any{{"id": f.Sink.AccountID, "name": "Fleet Casino", "iban": payeeIBAN}},
 			"return_uris": []string{"https://casino.localhost/back"},
 			"webhooks": []map[string]any{{"id": psd2.NewID(psd2.PrefixEndpoint, time.Now(), rand.Reader), "url": f.Sink.URL,
@@ -216,17 +219,17 @@ func merge(into, more map[string]any) {
 	}
 }
 
-// freeAddresses finds two ports that stay the same when the hub restarts.
-func freeAddresses() (a, b string, err error) {
-	l1, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", "", err
+// FreeAddress finds a port on loopback for a process that is to have the same
+// one when it starts again. It lies below those that systems give to outgoing
+// connections, one of which would take it while the process is dead.
+func FreeAddress() (address string, err error) {
+	for range 100 {
+		var l net.Listener
+		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20_000+mathrand.IntN(12_000))); err == nil {
+			return l.Addr().String(), l.Close()
+		}
 	}
-	l2, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", "", errors.Join(err, l1.Close())
-	}
-	return l1.Addr().String(), l2.Addr().String(), errors.Join(l1.Close(), l2.Close())
+	return "", err
 }
 
 // StartHub starts the hub, again or for the first time.
@@ -241,6 +244,16 @@ func (f *Fleet) StartHub(ctx context.Context) error {
 
 // KillHub is kill -9 of the hub.
 func (f *Fleet) KillHub() { f.hub.kill() }
+
+// KillStartingHub starts the hub and kills it so long after, unless it is up
+// before.
+func (f *Fleet) KillStartingHub(ctx context.Context, after time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, after)
+	defer cancel()
+	if f.StartHub(ctx) == nil { // else it was killed for being late
+		f.KillHub()
+	}
+}
 
 // HubLog is the end of what the hub logged.
 func (f *Fleet) HubLog() string { return f.hub.log.String() }

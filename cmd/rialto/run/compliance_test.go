@@ -4,12 +4,14 @@ import (
 	"context"
 	"crypto/rand"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/rialto-hub/rialto/compliance"
 	"github.com/rialto-hub/rialto/compliance/limits"
 	"github.com/rialto-hub/rialto/compliance/monitor"
+	"github.com/rialto-hub/rialto/compliance/screening"
 	"github.com/rialto-hub/rialto/psd2"
 	"github.com/rialto-hub/rialto/psd2/jose"
 	"github.com/rialto-hub/rialto/psd2/store"
@@ -38,18 +40,27 @@ func newGate(t *testing.T, clock *testkit.Clock, db *store.DB) gateWorld {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := monitor.New(monitor.Config{}, monitor.Deps{Store: db, Alerts: desk, Holder: "test"})
+	screened, err := screening.New(screening.Config{}, screening.Deps{Store: db, Desk: desk, Holder: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return gateOver(t, clock, db, desk, screened, limits.New(db, nil))
+}
+
+func gateOver(t *testing.T, clock *testkit.Clock, db *store.DB, desk *compliance.Desk, screened *screening.Service, keeper *limits.Keeper) gateWorld {
+	t.Helper()
+	m, err := monitor.New(monitor.Config{}, monitor.Deps{Store: db, Alerts: desk, Screened: screened, Limits: keeper, Holder: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	err = db.Tx(t.Context(), func(tx *store.Tx) error {
-		return tx.PutMerchant(&psd2.Merchant{ID: merchantID, Name: "Lucky Lagoon", Gambling: true, PayerPolicy: psd2.PayerOff,
+		return tx.PutMerchant(&psd2.Merchant{ID: merchantID, Name: "Lucky Lagoon", Gambling: true, LowerToLimit: true, PayerPolicy: psd2.PayerOff,
 			Accounts: []psd2.PayeeAccount{{ID: accountID, Name: "Lucky Lagoon Ltd", IBAN: "DE89370400440532013000"}}})
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return gateWorld{&gate{monitor: m.Gate(), desk: desk, limits: limits.New(db, nil), store: db}, clock}
+	return gateWorld{&gate{monitor: m.Gate(), desk: desk, screening: screened, limits: keeper, store: db}, clock}
 }
 
 // payout stores a payout to an account the player has never paid from: R03
@@ -77,6 +88,7 @@ func TestHeldPayoutIsPaidOnlyOnceAnOfficerReleasedIt(t *testing.T) {
 		w := newGate(t, clock, db)
 		f := w.payout(t)
 		officer := compliance.Officer{ID: "usr_1", Name: "Olga Officer", Roles: []compliance.Role{compliance.Analyst, compliance.MLRO}, Credential: "k1"}
+		second := compliance.Officer{ID: "usr_2", Name: "Otto Officer", Roles: []compliance.Role{compliance.Analyst}, Credential: "k2"}
 		for i := range 3 { // it is asked again and again while it waits
 			decision, reason, err := w.MayPayOut(t.Context(), f)
 			if err != nil || decision != psd2.GateHold || reason != "" {
@@ -90,16 +102,51 @@ func TestHeldPayoutIsPaidOnlyOnceAnOfficerReleasedIt(t *testing.T) {
 		if err != nil || len(holds) != 1 || holds[0].ObjectID != f.ID {
 			t.Fatalf("%+v %v", holds, err)
 		}
-		if err := w.desk.ReleaseObject(t.Context(), officer, holds[0].ID, "the account is his own, seen on a statement"); err != nil {
-			t.Fatal(err)
-		}
-		if decision, _, err := w.MayPayOut(t.Context(), f); err != nil || decision != psd2.GateAllow {
+		w.decided(t, officer, second, f.ID, compliance.HoldRelease)
+		if decision, _, err := w.MayPayOut(t.Context(), f); err != nil || decision != psd2.GateReleased {
 			t.Fatalf("released: %s %v", decision, err)
 		}
 		if decision, _, err := w.MayPayOut(t.Context(), w.payout(t)); err != nil || decision != psd2.GateHold {
 			t.Fatalf("the next one: %s %v", decision, err) // a release is for one payout
 		}
 	})
+}
+
+// decided takes a hold to its end by two officers.
+func (w gateWorld) decided(t *testing.T, first, second compliance.Officer, object, do string) {
+	t.Helper()
+	holds, err := w.desk.Holds(t.Context(), first, 10)
+	i := slices.IndexFunc(holds, func(h compliance.Hold) bool { return h.ObjectID == object })
+	if err != nil || i < 0 {
+		t.Fatalf("no hold of %s: %+v %v", object, holds, err)
+	}
+	if err := w.desk.ProposeHold(t.Context(), first, holds[i].ID, do, "seen on a statement"); err != nil {
+		t.Fatal(err)
+	}
+	if holds, err = w.desk.Holds(t.Context(), second, 10); err != nil {
+		t.Fatal(err)
+	}
+	p, _ := holds[i].Proposed()
+	if err := w.desk.DecideHold(t.Context(), second, holds[i].ID, p.At, true, "agreed"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Pending for ever tells a player that somebody looks: what two officers refuse
+// ends, and says no more than any other payment that is not possible.
+func TestRefusedPayoutEnds(t *testing.T) {
+	clock := testkit.NewClock()
+	w := newGate(t, clock, testkit.SQLite(t, clock.Now))
+	first := compliance.Officer{ID: "usr_1", Name: "Olga Officer", Roles: []compliance.Role{compliance.Analyst}, Credential: "k1"}
+	second := compliance.Officer{ID: "usr_2", Name: "Otto Officer", Roles: []compliance.Role{compliance.Analyst}, Credential: "k2"}
+	f := w.payout(t)
+	if decision, _, err := w.MayPayOut(t.Context(), f); err != nil || decision != psd2.GateHold {
+		t.Fatalf("%s %v", decision, err)
+	}
+	w.decided(t, first, second, f.ID, compliance.HoldRefuse)
+	if decision, reason, err := w.MayPayOut(t.Context(), f); err != nil || decision != psd2.GateRefuse || reason != "" {
+		t.Fatalf("refused: %s %q %v", decision, reason, err)
+	}
 }
 
 func TestMoneyOutWaitsWhenTheGateCannotJudge(t *testing.T) {
@@ -135,8 +182,10 @@ func TestMonthlyLimitHoldsAcrossPayments(t *testing.T) {
 				t.Fatalf("%+v %v", v, err)
 			}
 		}
-		if v, err := w.MayPayIn(t.Context(), deposit(50_000), m); err != nil || !v.Refuse || v.Reason != psd2.ReasonLimitExceeded {
-			t.Fatalf("over the limit: %+v %v", v, err)
+		for _, over := range []struct{ amount, left int64 }{{50_000, 40_000}, {100_001, 40_000}} { // by the limits, and by a rule
+			if v, err := w.MayPayIn(t.Context(), deposit(over.amount), m); err != nil || !v.Refuse || v.Reason != psd2.ReasonLimitExceeded || v.LeftMinor != over.left {
+				t.Fatalf("over the limit: %+v %v", v, err)
+			}
 		}
 		if v, err := w.MayPayIn(t.Context(), deposit(40_000), m); err != nil || v.Refuse {
 			t.Fatalf("what is left: %+v %v", v, err)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/rialto-hub/rialto/psd2"
@@ -26,8 +27,9 @@ func (h *Hub) openSCA(context.Context) (err error) {
 	}
 	h.payers, err = sca.New(c, sca.Deps{
 		Store: h.Store, Now: time.Now, Random: rand.Reader, Log: h.log,
-		Signer: func(now time.Time) (*jose.Key, error) { return h.Keys.Signer(jose.ES256, now) },
-		Ping:   func(_ context.Context, deviceID string) error { return h.bus.Nudge(deviceID) },
+		Signer:  func(now time.Time) (*jose.Key, error) { return h.Keys.Signer(jose.ES256, now) },
+		Ping:    h.ping,
+		Notices: disowned{h}, Monitoring: suspicions{h},
 	})
 	return err
 }
@@ -60,11 +62,22 @@ func (h *Hub) confirmations() (*app.Room, error) {
 	if err != nil {
 		return nil, err
 	}
+	key := ""
+	if h.webPush != nil {
+		key = h.webPush.PublicKey
+	}
 	return app.New(app.Deps{
-		SCA: h.payers, Origin: origin, Provider: h.cfg.Pages.Provider, Edge: h.edge, Now: time.Now, Random: rand.Reader, Log: h.log,
+		VAPIDKey: key, SCA: h.payers, Origin: origin, Provider: h.cfg.Pages.Provider, Edge: h.edge, Now: time.Now, Random: rand.Reader, Log: h.log,
 		Bound:  func(r *http.Request, paymentID string) string { return consent.BoundSecret(r, paymentID) },
 		Done:   func(paymentID string) string { return "/pay/" + paymentID },
 		Nudged: h.bus.Nudged,
+		MoreTime: func(ctx context.Context, paymentID string) error {
+			_, err := h.hub.MoreTime(ctx, paymentID)
+			if psd2.CodeOf(err) == psd2.CodeConflict {
+				err = nil // it has ended meanwhile: the page says so
+			}
+			return err
+		},
 	})
 }
 
@@ -79,43 +92,54 @@ type confirmation struct {
 }
 
 // Need implements hub.Confirmation.
-func (c confirmation) Need(ctx context.Context, p *psd2.Payment, approach string, stepUp bool, b hub.Browser) (path string, blocked bool, err error) {
+func (c confirmation) Need(ctx context.Context, a hub.Ask) (hub.Needed, error) {
+	p := a.Payment
 	facts := sca.PaymentFacts{
-		PaymentID: p.ID, PersonID: p.PersonID, Amount: p.Amount, CreditorIBAN: p.Personal.Payee.IBAN, Approach: approach,
-		DeviceSecret: b.DeviceSecret, DeviceProof: b.DeviceProof, Behaviour: b.Behaviour,
+		PaymentID: p.ID, PersonID: p.PersonID, Amount: p.Amount, CreditorIBAN: p.Personal.Payee.IBAN, Approach: a.Approach,
+		Merchant: levels[a.Merchant.SCA], DeviceSecret: a.Browser.DeviceSecret, DeviceProof: a.Browser.DeviceProof, Behaviour: a.Browser.Behaviour,
 	}
-	if stepUp {
-		facts.Risk = sca.Risk{Score: stepUpRisk, Reasons: []string{"rule"}}
+	facts.Risk = sca.Risk{Score: a.Risk.Score, Reasons: a.Risk.Reasons, Quiet: a.Risk.Quiet}
+	if a.StepUp {
+		facts.Risk.Score = max(facts.Risk.Score, stepUpRisk)
+		facts.Risk.Reasons = append(slices.Clone(facts.Risk.Reasons), "rule")
 	}
 	need, err := c.sca.Require(ctx, facts)
-	switch {
-	case err != nil:
-		return "", false, err
-	case need.Level == sca.Block:
-		return "", true, nil
-	case need.Level == sca.None:
-		return "", false, nil
+	if err != nil {
+		return hub.Needed{}, err
 	}
-	err = c.store.Tx(ctx, func(tx *store.Tx) error { return c.Recheck(tx, p) })
+	goOn := hub.Needed{Keep: need.Keep, PerformedBy: need.PerformedBy, Exemptions: hints(need.Exemptions)}
+	if need.Level == sca.None || need.Level == sca.Block {
+		goOn.Blocked = need.Level == sca.Block
+		return goOn, nil
+	}
+	err = c.store.Tx(ctx, func(tx *store.Tx) error { return c.sca.Confirmed(tx, p.ID, need.Level, linked(p)) })
 	if err == nil {
-		return "", false, nil // he has confirmed exactly this
+		return goOn, nil // he has confirmed exactly this
 	}
 	if psd2.CodeOf(err) != psd2.CodeConflict {
-		return "", false, err
-	}
-	language := p.Locale
-	if language == "" {
-		language = "en"
+		return hub.Needed{}, err
 	}
 	challenge, err := c.sca.Begin(ctx, sca.BeginRequest{
-		PersonID: p.PersonID, Linked: linked(p), Level: need.Level, Session: sca.SessionHash(b.Secret), Language: language,
-		Delegated: need.PerformedBy == "delegated",
+		PersonID: p.PersonID, Linked: linked(p), Level: need.Level, Session: sca.SessionHash(a.Browser.Secret), Language: cmp.Or(a.Browser.Language, p.Locale, "en"),
+		Delegated: need.PerformedBy == "delegated", Keep: need.Keep,
 	})
 	if err != nil {
-		return "", false, err
+		return hub.Needed{}, err
 	}
-	return "/sca/pay/" + p.ID + "/" + challenge.ID, false, nil
+	return hub.Needed{Path: "/sca/pay/" + p.ID + "/" + challenge.ID}, nil
 }
+
+// hints are the exemptions as an order carries them.
+func hints(list []sca.Exemption) []string {
+	var out []string
+	for _, e := range list {
+		out = append(out, string(e))
+	}
+	return out
+}
+
+// levels are what a merchant's own wish asks of each of his payers at least.
+var levels = map[psd2.MerchantSCA]sca.Level{psd2.SCAByPolicy: "", psd2.SCAAlways: sca.Any, psd2.SCAStrong: sca.Strong}
 
 // Recheck implements hub.Confirmation.
 func (c confirmation) Recheck(tx *store.Tx, p *psd2.Payment) error {

@@ -16,7 +16,7 @@ type deliveries struct {
 	webhooks *webhooks.Service
 }
 
-// Deliveries implements ops.Deliveries.
+// Deliveries implements ops.Webhooks.
 func (d deliveries) Deliveries(ctx context.Context, objectID string) ([]ops.Delivery, error) {
 	events, err := d.store.PaymentEvents(ctx, objectID)
 	if err != nil || len(events) == 0 {

@@ -31,9 +31,6 @@ func (h *Hub) listen(ctx context.Context, o Options) (err error) {
 		}
 	}
 	if h.cfg.Runs("ops") {
-		if h.OperatorToken, err = h.operatorToken(); err != nil {
-			return err
-		}
 		l, err := listener(o.Ops, h.cfg.HTTP.Ops)
 		if err != nil {
 			return err

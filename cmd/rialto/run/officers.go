@@ -5,12 +5,14 @@ import (
 	"crypto/rand"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/rialto-hub/rialto/compliance"
 	"github.com/rialto-hub/rialto/compliance/console"
 	"github.com/rialto-hub/rialto/compliance/goaml"
 	"github.com/rialto-hub/rialto/psd2"
+	"github.com/rialto-hub/rialto/psd2/store"
 	"github.com/rialto-hub/rialto/sca"
 	"github.com/rialto-hub/rialto/sca/app"
 )
@@ -46,7 +48,7 @@ func (h *Hub) officers(l net.Listener) (http.Handler, error) {
 		profile = goaml.Sandbox()
 	}
 	room, err := console.New(console.Deps{
-		Desk: h.desk, Login: officersLogin{staff}, Goaml: profile, Book: h.book, Merchant: h.merchantName, Edge: h.edge,
+		Desk: h.desk, Login: officersLogin{staff}, Goaml: profile, Book: h.book, Watch: h.monitor, Screening: h.screening, Merchant: h.merchantName, Edge: h.edge,
 		Provider: h.cfg.Pages.Provider, Now: time.Now, Log: h.log,
 	})
 	if err != nil {
@@ -71,9 +73,20 @@ func (h *Hub) merchantName(ctx context.Context, id string) string {
 	return m.Name
 }
 
+// signedIn notes sign-ins of staff in the officers' chain: no session without
+// its row. home says which room it was.
+func (h *Hub) signedIn(home string) func(*store.Tx, sca.User) error {
+	if h.desk == nil {
+		return nil
+	}
+	return func(tx *store.Tx, u sca.User) error {
+		return h.desk.RecordIn(tx, compliance.ActorOfficer, u.ID, "officer.signed_in", u.ID, map[string]any{"roles": strings.Join(u.Roles, " "), "room": strings.TrimPrefix(home, "/")})
+	}
+}
+
 // signIn is the sign-in of staff under one origin.
 func (h *Hub) signIn(origin, home string) (*sca.Staff, *app.Room, error) {
-	service, err := sca.New(sca.Config{Origin: origin}, sca.Deps{Store: h.Store, Now: time.Now, Random: rand.Reader, Log: h.log})
+	service, err := sca.New(sca.Config{Origin: origin}, sca.Deps{Store: h.Store, SignedIn: h.signedIn(home), Now: time.Now, Random: rand.Reader, Log: h.log})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -104,7 +117,7 @@ func (h *Hub) originAt(l net.Listener, configured, name string) (string, error) 
 var officerRoles = map[string][]compliance.Role{
 	"officer":    {compliance.Analyst},
 	"supervisor": {compliance.Analyst, compliance.MLRO, compliance.Admin},
-	"auditor":    {compliance.Viewer},
+	"auditor":    {compliance.Viewer, compliance.Auditor},
 }
 
 // officersLogin is console.Login over package sca.

@@ -4,17 +4,14 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
-	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -36,6 +33,7 @@ import (
 	"github.com/rialto-hub/rialto/psd2/jose"
 	"github.com/rialto-hub/rialto/psd2/store"
 	"github.com/rialto-hub/rialto/sca"
+	"github.com/rialto-hub/rialto/sca/app"
 	"github.com/rialto-hub/rialto/webhooks"
 )
 
@@ -49,12 +47,14 @@ type Options struct {
 	// Public, Ops and Admin are listeners opened by the caller; nil: opened
 	// where the configuration says.
 	Public, Ops, Officers, Admin net.Listener
+	// PushClient reaches browsers' push services; nil: one that follows no
+	// redirect.
+	PushClient *http.Client
 }
 
 // Hub is a running hub.
 type Hub struct {
 	PublicURL, OpsURL, AdminURL string
-	OperatorToken               string     // opens the operators' pages for reading
 	StaffOrigin                 string     // where operators sign in
 	OfficersURL, OfficersOrigin string     // the compliance console
 	Officers                    *sca.Staff // nil where it does not run
@@ -72,6 +72,8 @@ type Hub struct {
 	channels  map[string]banks.Channel // by payee account
 	vop       hub.VoP
 	payers    *sca.Service
+	webPush   *app.WebPush     // nil when it is off
+	pushes    sync.WaitGroup   // on their way to push services
 	desk      *compliance.Desk // nil when compliance is off
 	monitor   *monitor.Monitor
 	book      *rulebook.Book
@@ -100,7 +102,7 @@ func Start(ctx context.Context, cfg configs.Config, o Options) (h *Hub, err erro
 	}()
 	h.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	h.edge = &edge.Edge{Log: o.Log, Now: time.Now, Random: rand.Reader, TrustedProxies: cfg.HTTP.TrustedProxies, Metrics: edge.NewMetrics(h.registry)}
-	for _, part := range []func(context.Context) error{h.openData, h.openStore, h.openKeys, h.openBus, h.openBanks, h.openChannels, h.watchCertificates, h.openSCA, h.openCompliance, h.openHub, h.putMerchants} {
+	for _, part := range []func(context.Context) error{h.openData, h.openStore, h.openKeys, h.openBus, h.openBanks, h.openChannels, h.watchCertificates, h.openSCA, func(context.Context) error { return h.openWebPush(o.PushClient) }, h.openCompliance, h.openHub, h.putMerchants} {
 		if err = part(ctx); err != nil {
 			return h, err
 		}
@@ -192,7 +194,7 @@ func (h *Hub) openBus(ctx context.Context) (err error) {
 
 func (h *Hub) openHub(context.Context) (err error) {
 	h.hub = hub.New(h.cfg.Hub, hub.Deps{
-		Store: h.Store, Banks: h.banks, Holder: h.id, Now: time.Now, Random: rand.Reader, Log: h.log, Metrics: h.registry,
+		Store: h.Store, Banks: h.banks, Holder: h.id, Now: time.Now, Wait: waitUntil, Random: rand.Reader, Log: h.log, Metrics: h.registry,
 		Channels: h.channels, VoP: h.vop, Gate: h.gate, Confirmation: confirmation{h.payers, h.Store},
 	})
 	h.cfg.Webhooks.Sandbox = h.cfg.Webhooks.Sandbox || h.cfg.Sandbox
@@ -207,6 +209,16 @@ func (h *Hub) openHub(context.Context) (err error) {
 		})
 	}
 	return err
+}
+
+// waitUntil is hub.Deps.Wait.
+func waitUntil(ctx context.Context, until time.Time) {
+	t := time.NewTimer(time.Until(until))
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
 }
 
 // putMerchants brings the configured merchants into the database.
@@ -241,29 +253,6 @@ func PutMerchant(ctx context.Context, db *store.DB, m *psd2.Merchant) error {
 	return db.Tx(ctx, func(tx *store.Tx) error { return tx.PutMerchant(m) })
 }
 
-// operatorToken is the configured one, or one made at the first start and kept
-// in the data directory.
-func (h *Hub) operatorToken() (string, error) {
-	if h.cfg.Ops.Token != "" {
-		return h.cfg.Ops.Token, nil
-	}
-	path := filepath.Join(h.cfg.DataDir, "operator-token")
-	if text, err := os.ReadFile(path); err == nil {
-		return strings.TrimSpace(string(text)), nil
-	} else if !errors.Is(err, os.ErrNotExist) {
-		return "", fmt.Errorf("operator token: %w", err)
-	}
-	b := make([]byte, 24)
-	if _, err := io.ReadFull(rand.Reader, b); err != nil {
-		return "", err
-	}
-	token := base64.RawURLEncoding.EncodeToString(b)
-	if err := os.WriteFile(path, []byte(token+"\n"), 0o600); err != nil {
-		return "", fmt.Errorf("operator token: %w", err)
-	}
-	return token, nil
-}
-
 func (h *Hub) startWork() {
 	ctx, cancel := context.WithCancel(context.Background())
 	workers := []worker{{name: "sweep", step: h.hub.SweepStep}}
@@ -285,7 +274,7 @@ func (h *Hub) startWork() {
 	workers = append(workers, worker{name: "health", step: h.hub.HealthStep})
 	add("follow", h.complianceWork()...)
 	add("follow", worker{name: "payee accounts", step: h.verifyAccounts})
-	add("follow", worker{name: "confirmations", step: h.payers.Step})
+	add("follow", worker{name: "confirmations", step: h.payers.Step}, worker{name: "payer history", step: h.payers.Follower(h.id).Step})
 	wait := work(ctx, time.Now, h.log, workers)
 	h.onClose(func() error { cancel(); wait(); h.hub.Close(); return nil })
 }

@@ -27,7 +27,7 @@ func (h *Hub) consoles(l net.Listener) (http.Handler, error) {
 	}
 	h.Staff, h.StaffOrigin = staff, origin
 	room, err := ops.New(ops.Deps{
-		Hub: h.hub, Store: h.Store, Bus: h.bus, Edge: h.edge, Deliveries: deliveries{h.Store, h.Webhooks}, Staff: desk{h.Staff}, Token: h.OperatorToken,
+		Hub: h.hub, Store: h.Store, Bus: h.bus, Edge: h.edge, Webhooks: deliveries{h.Store, h.Webhooks}, Docs: h.cfg.Hub.PublicURL + "/docs#get-v1-webhook-endpoints", Staff: desk{h.Staff},
 		Provider: h.cfg.Pages.Provider, Now: time.Now, Random: rand.Reader, Log: h.log,
 	})
 	if err != nil {

@@ -132,7 +132,7 @@ func (s *Server) reserve(w http.ResponseWriter, r *http.Request) {
 		limit = limits.DefaultLimit
 	}
 	left := limit - s.used(o.Person)
-	d := limits.Decision{Granted: known != nil && known.state != "released" || known == nil && o.AmountMinor <= left, LeftMinor: max(0, left)}
+	d := limits.Decision{Granted: known != nil && known.state != "released" || known == nil && o.AmountMinor <= left, LeftMinor: max(0, left), LimitMinor: &limit}
 	if d.Granted && known == nil {
 		s.orders[o.Reservation] = &order{o, s.month(), "reserved"}
 	}

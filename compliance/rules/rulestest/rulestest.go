@@ -149,6 +149,8 @@ func set(t testing.TB, f *rules.Fact, key, value string, now time.Time) {
 		f.VASPListed = ptr(value == "true")
 	case "keyword":
 		f.Keyword = &value
+	case "named":
+		f.PurposeMatch = ptr(number(t, value))
 	case "age":
 		f.HolderAge = ptr(int(number(t, value)))
 	default:

@@ -17,9 +17,8 @@ func Read[T any](ctx context.Context, c *Client, target string) (T, error) {
 	return *out, nil
 }
 
-// Receipt reads the proof of what the payer has confirmed at the hub, a compact
-// JWS to be kept as it is. The *Problem has code receipt_not_found when he was
-// not asked.
+// Receipt reads the proof of what authorised a payment, a compact JWS to be kept
+// as it is. The *Problem has code receipt_not_found until it is authorised.
 func (c *Client) Receipt(ctx context.Context, paymentID string) (string, error) {
 	jws, err := call[[]byte](ctx, c, http.MethodGet, "/v1/payments/"+url.PathEscape(paymentID)+"/receipt", nil, "")
 	if err != nil {

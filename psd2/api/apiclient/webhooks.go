@@ -107,6 +107,8 @@ type SignatureReport struct {
 	SignedSHA256 string `json:"signed_sha256"`
 	BodySHA256   string `json:"body_sha256"`
 	BodyBytes    int    `json:"body_bytes"`
+	Scheme       string `json:"scheme"`      // of a webhook: v1, v1a or jws
+	EndpointID   string `json:"endpoint_id"` // of a webhook: whose keys signed it
 }
 
 const endpointsPath = "/v1/webhook-endpoints"

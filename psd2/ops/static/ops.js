@@ -1,57 +1,6 @@
-// Keys for those who work here all day, and word that a story has changed.
-// Every page works without it.
+// Word that a story has changed, and ages that grow. Every page works without
+// it.
 "use strict";
-
-(() => {
-  const dialog = document.getElementById("keys");
-  const field = document.getElementById("q");
-  if (!dialog || !field) return;
-  const opener = document.getElementById("show-keys");
-  const box = document.getElementById("keys-on");
-
-  // Single keys can be switched off (WCAG 2.1.4): they get in the way of voice
-  // control. The choice stays in this browser.
-  let on = true;
-  try {
-    on = localStorage.getItem("ops.keys") !== "off";
-  } catch { /* storage forbidden: the keys stay on */ }
-  box.checked = on;
-  box.addEventListener("change", () => {
-    on = box.checked;
-    try {
-      localStorage.setItem("ops.keys", on ? "on" : "off");
-    } catch { /* as above */ }
-  });
-  opener.hidden = false;
-  opener.addEventListener("click", () => dialog.showModal());
-
-  function step(by) {
-    const links = Array.from(document.querySelectorAll("[data-rows] tbody a"));
-    if (links.length === 0) return;
-    const at = links.indexOf(document.activeElement);
-    const next = at < 0 ? 0 : Math.min(links.length - 1, Math.max(0, at + by));
-    links[next].focus();
-  }
-  const go = (path) => () => window.location.assign(path);
-  const keys = {
-    "/": () => { field.focus(); field.select(); },
-    "?": () => dialog.showModal(),
-    j: () => step(1),
-    k: () => step(-1),
-    n: go("/payments"),
-    u: go("/unknown"),
-    t: go("/transfers"),
-    b: go("/banks"),
-  };
-  document.addEventListener("keydown", (event) => {
-    if (!on || dialog.open || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.target.closest("input, select, textarea, [contenteditable]")) return;
-    const act = Object.hasOwn(keys, event.key) ? keys[event.key] : undefined;
-    if (!act) return;
-    event.preventDefault();
-    act();
-  });
-})();
 
 (() => {
   const story = document.querySelector("[data-live]");

@@ -1,17 +1,19 @@
 // Loads the page again when the server says that its subject has changed.
 // <element data-live="/path/of/events" data-state="what the page shows now">
+// With data-next it goes there instead: for a page that answers a form.
 "use strict";
 
 (() => {
   const subject = document.querySelector("[data-live]");
   if (!subject) return;
   const source = new EventSource(subject.dataset.live);
+  const again = () => (subject.dataset.next ? window.location.assign(subject.dataset.next) : window.location.reload());
   let failures = 0;
   source.addEventListener("state", (event) => {
     failures = 0;
     if (event.data !== subject.dataset.state) {
       source.close();
-      window.location.reload();
+      again();
     }
   });
   source.addEventListener("end", () => source.close());
@@ -20,7 +22,7 @@
     failures += 1;
     if (failures < 3 && source.readyState !== EventSource.CLOSED) return;
     source.close();
-    window.setTimeout(() => window.location.reload(), 10000);
+    window.setTimeout(again, 10000);
   });
   window.addEventListener("pagehide", () => source.close());
 })();

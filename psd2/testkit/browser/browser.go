@@ -70,7 +70,7 @@ func Open(t testing.TB, o Options) *Browser {
 	if err := chromedp.Do(ctx); err != nil { // the browser lives as long as this context
 		t.Fatal(err)
 	}
-	ctx, cancelTime := context.WithTimeout(ctx, 2*time.Minute)
+	ctx, cancelTime := context.WithTimeout(ctx, 4*time.Minute)
 	t.Cleanup(cancelTime)
 	b := &Browser{t: t, ctx: ctx, name: o.Name, bytes: map[network.RequestID]int64{}, urls: map[network.RequestID]string{}}
 	if err := chromedp.Listen(ctx, b.hear); err != nil {
@@ -98,10 +98,17 @@ func (b *Browser) Look(width int64, dark bool) {
 // Send gives the tab a protocol command.
 func Send[P, R any](b *Browser, command cdp.Command[P, R], params P) {
 	b.t.Helper()
-	b.Do("send a command", chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
-		_, err := cdp.Call(ctx, t, command, params)
+	Ask(b, command, params)
+}
+
+// Ask is Send for a command with an answer.
+func Ask[P, R any](b *Browser, command cdp.Command[P, R], params P) (answer R) {
+	b.t.Helper()
+	b.Do("send a command", chromedp.Func(func(ctx context.Context, t *chromedp.Target) (err error) {
+		answer, err = cdp.Call(ctx, t, command, params)
 		return err
 	}))
+	return answer
 }
 
 func (b *Browser) hear(event any) {

@@ -80,10 +80,13 @@
 
   let current = null;
   async function look() {
-    const list = (await send("challenges")).challenges;
-    current = list[0] || null;
+    const waiting = await send("challenges");
+    tell(waiting.changes);
+    const before = current;
+    current = waiting.challenges[0] || null;
+    limit(before);
     if (!current) {
-      show("idle");
+      if (root.querySelector('[data-part="said"]').hidden) show("idle"); // what was said of the last one stays until he goes on
       return;
     }
     const lines = root.querySelector("[data-lines]");
@@ -94,6 +97,46 @@
     }));
     lines.lang = current.display.language;
     show("asked");
+  }
+  // What happened to the person's ways to confirm lately.
+  function tell(changes) {
+    const box = root.querySelector("[data-told]");
+    box.hidden = changes.length === 0;
+    box.querySelector("[data-changes]").replaceChildren(...changes.map((change) => {
+      const line = document.createElement("li");
+      line.textContent = `${change.at}: ${change.text}`;
+      return line;
+    }));
+  }
+
+  // The time to answer: shown, warned of, and lengthened on request (WCAG 2.2.1).
+  let timers = [];
+  function limit(before) {
+    for (const timer of timers) window.clearTimeout(timer);
+    timers = [];
+    const warned = root.querySelector("[data-warned]");
+    if (!current || !before || current.id !== before.id || current.left > 30) {
+      warned.textContent = "";
+      warned.className = "";
+    }
+    if (!current) return;
+    root.querySelector("[data-left]").textContent = root.dataset.left.replace("#", current.left);
+    root.querySelector("[data-more]").hidden = !current.more;
+    const question = current;
+    timers.push(window.setTimeout(() => {
+      warned.textContent = question.more ? root.dataset.warn : root.dataset.last;
+      warned.className = "notice look";
+    }, Math.max(0, question.left - 30) * 1000));
+    timers.push(window.setTimeout(() => {
+      if (current !== question) return;
+      current = null;
+      root.querySelector("[data-said]").textContent = root.dataset.over;
+      show("said");
+    }, (question.left + 1) * 1000));
+  }
+  async function more() {
+    await send("more", { challenge: current.id });
+    await look();
   }
   async function hash(display) {
     // RFC 8785: members in order, which these names are in already.
@@ -124,10 +167,12 @@
   }
 
   async function start() {
-    const manifest = document.createElement("link");
-    manifest.rel = "manifest";
-    manifest.href = "/sca/device/manifest.webmanifest";
-    document.head.append(manifest);
+    for (const [rel, href] of [["manifest", "/sca/device/manifest.webmanifest"], ["apple-touch-icon", "/sca/device/icon-180.png"]]) {
+      const link = document.createElement("link");
+      link.rel = rel;
+      link.href = href;
+      document.head.append(link);
+    }
     const policy = window.trustedTypes
       ? trustedTypes.createPolicy("rialto-worker", { createScriptURL: (url) => (url === "/sca/device/sw.js" ? url : "") })
       : { createScriptURL: (url) => url };
@@ -147,7 +192,13 @@
       decide("approve");
     });
     for (const button of root.querySelectorAll("[data-decide]")) button.addEventListener("click", () => decide(button.dataset.decide));
-    for (const button of root.querySelectorAll("[data-again]")) button.addEventListener("click", () => listen());
+    root.querySelector("[data-more]").addEventListener("click", () => more().catch(() => look().catch(() => show("unpaired"))));
+    for (const button of root.querySelectorAll("[data-again]")) {
+      button.addEventListener("click", () => {
+        show("idle");
+        listen();
+      });
+    }
     if (token) {
       show("pair");
       return;

@@ -10,6 +10,7 @@
 //	POST /play        plays the typologies of the rule catalogue, if there is a script
 //	POST /webhook     the hub's events
 //	GET  /state       the same as JSON, for programs
+//	GET  /receipt/ID  the proof of what its player has confirmed, a file to keep
 package casino
 
 import (
@@ -119,6 +120,7 @@ func New(cfg Config) (*Casino, error) {
 	c.mux.HandleFunc("GET /back", c.back)
 	c.mux.HandleFunc("POST /webhook", c.webhook)
 	c.mux.HandleFunc("GET /state", c.state)
+	c.mux.HandleFunc("GET /receipt/{id}", c.receipt)
 	c.mux.HandleFunc("GET /casino.css", func(w http.ResponseWriter, r *http.Request) { http.ServeFileFS(w, r, files, "casino.css") })
 	return c, nil
 }
@@ -275,6 +277,19 @@ func (c *Casino) Withdraw(ctx context.Context, player string) (*apiclient.Transf
 	}
 	c.payouts = append(c.payouts, &payout{ID: t.ID, Player: player, Amount: t.Amount, Status: t.Status})
 	return t, nil
+}
+
+// receipt is the file that "rialto verify receipt" checks.
+func (c *Casino) receipt(w http.ResponseWriter, r *http.Request) {
+	id := r.PathValue("id")
+	jws, err := c.cfg.Client.Receipt(r.Context(), id)
+	if err != nil {
+		http.Error(w, "there is no receipt", http.StatusNotFound)
+		return
+	}
+	w.Header().Set("Content-Type", "application/jose")
+	w.Header().Set("Content-Disposition", `attachment; filename="receipt.jws"`)
+	_, _ = io.WriteString(w, jws) // the player may be gone
 }
 
 // back is only a page: what it shows comes from webhooks.
