@@ -255,9 +255,11 @@ func (d *Desk) checkpoint(ctx context.Context, now time.Time) error {
 	})
 }
 
-// Protect takes from a database role the right to change or delete what the
-// chain holds (PostgreSQL), or makes the tables refuse it (SQLite, where there
-// are no roles). The role that migrates calls it; role is the one that serves.
+// Protect lets a database role read and write the tables, new ones too, and
+// takes from it the right to change or delete what the chain holds and to say
+// which migrations have run (PostgreSQL); or makes the chain's tables refuse a
+// change (SQLite, where there are no roles). The role that migrates calls it
+// after each migration; role is the one that serves.
 func Protect(ctx context.Context, db *store.DB, role string) error {
 	var version string
 	if db.Get(ctx, &version, `SELECT sqlite_version()`) == nil {
@@ -271,11 +273,23 @@ func Protect(ctx context.Context, db *store.DB, role string) error {
 		if err := tx.Get(&set, `SELECT set_config('rialto.serving_role', ?, true)`, role); err != nil {
 			return err
 		}
-		_, err := tx.Exec(`DO $$ BEGIN EXECUTE format('REVOKE UPDATE, DELETE, TRUNCATE ON compliance_audit, compliance_checkpoints FROM %I',
-			current_setting('rialto.serving_role')); END $$`)
+		_, err := tx.Exec(grantServing)
 		return err
 	})
 }
+
+// grantServing gives what serving needs on the tables that are the migrating
+// role's own, and no more.
+const grantServing = `DO $$
+	DECLARE own text; serves text := current_setting('rialto.serving_role');
+	BEGIN
+		EXECUTE format('GRANT USAGE ON SCHEMA %I TO %I', current_schema(), serves);
+		FOR own IN SELECT tablename FROM pg_tables WHERE schemaname = current_schema() AND tableowner = current_user LOOP
+			EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON %I TO %I', own, serves);
+		END LOOP;
+		EXECUTE format('REVOKE UPDATE, DELETE, TRUNCATE ON compliance_audit, compliance_checkpoints FROM %I', serves);
+		EXECUTE format('REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON migrations FROM %I', serves);
+	END $$`
 
 func protectSQLite(tx *store.Tx) error {
 	_, err := tx.Exec(`CREATE TRIGGER IF NOT EXISTS compliance_audit_no_update BEFORE UPDATE ON compliance_audit

@@ -56,11 +56,12 @@ func (b *backlog) put(tx *store.Tx, spans map[string]span) error {
 	return nil
 }
 
-// moved writes how far a merchant's range has been dealt with.
+// moved writes how far a merchant's range has been dealt with. Its end is one
+// only while nobody has lengthened it.
 func (b *backlog) moved(tx *store.Tx, merchant string, was, is span) error {
 	query, args := `UPDATE webhook_backlog SET cursor = ? WHERE merchant_id = ? AND cursor = ?`, []any{is.cursor, merchant, was.cursor}
 	if is.cursor >= is.until {
-		query, args = `DELETE FROM webhook_backlog WHERE merchant_id = ? AND cursor = ?`, args[1:]
+		query, args = `DELETE FROM webhook_backlog WHERE merchant_id = ? AND cursor = ? AND until_position = ?`, []any{merchant, was.cursor, was.until}
 	}
 	n, err := tx.Exec(query, args...)
 	if err == nil && n == 0 {

@@ -3,6 +3,8 @@ package webhooks
 import (
 	"context"
 	"time"
+
+	"github.com/rialto-hub/rialto/psd2/store"
 )
 
 // Quiet reports that everything due has been sent and recorded.
@@ -80,3 +82,14 @@ const FanoutCursor = fanoutName
 
 // Schedule is the pauses before each try.
 func Schedule() []time.Duration { return schedule }
+
+// PutOff notes a range of a merchant's events whose deliveries are made later.
+func PutOff(tx *store.Tx, merchant string, cursor, until int64) error {
+	return new(backlog).put(tx, map[string]span{merchant: {cursor, until}})
+}
+
+// DealtWith writes that a range was dealt with to its end, by a process that
+// believes in these ends.
+func DealtWith(tx *store.Tx, merchant string, cursor, until int64) error {
+	return new(backlog).moved(tx, merchant, span{cursor, until}, span{until, until})
+}

@@ -19,7 +19,7 @@ func TestPersonPaysAtEachKindOfBank(t *testing.T) {
 		p.Type("#user", c.User)
 		p.Type("#password", c.Password)
 		p.Press(`button[value="login"]`, "#code")
-		p.Type("#code", freshCode(t, c))
+		p.Type("#code", freshCode(t, w, c))
 		p.Press(`button[value="pay"]`, arrived)
 	}
 	for i, a := range []struct {
@@ -74,7 +74,7 @@ func TestPersonPaysAtEachKindOfBank(t *testing.T) {
 			p.Press(browser.Named("method-"+psu.MethodApp), browser.Named("answer"))
 			p.Press(browser.Named("answer"), "#code")
 			p.Shot("inselbank-code")
-			p.Type("#code", freshCode(t, c))
+			p.Type("#code", freshCode(t, w, c))
 			p.Press(browser.Named("answer"), arrived)
 		}},
 	} {

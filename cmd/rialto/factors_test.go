@@ -48,7 +48,7 @@ func (v visitor) atBank(bank string) (paymentID string) {
 	v.b.Type("#user", login.User)
 	v.b.Type("#password", login.Password)
 	v.b.Press(`button[value="login"]`, "#code")
-	v.b.Type("#code", freshCode(v.t, login))
+	v.b.Type("#code", freshCode(v.t, v.w, login))
 	v.b.Press(`button[value="pay"]`, `[data-situation="arrived"]`)
 	return v.b.Text(browser.Named("payment-id"))
 }

@@ -126,7 +126,7 @@ func (n *natsProcess) wipe() {
 	}
 }
 
-// TestKilledNATSLosesNothing kills a NATS server under load, again and again;
+// C42. TestKilledNATSLosesNothing kills a NATS server under load, again and again;
 // in one of six its store is gone when it comes back, in one of four it is
 // damaged. Afterwards bank, hub and merchant agree, and the stream is
 // on the journal's heels again.

@@ -61,7 +61,7 @@ func loadConfig(path, roles string) (configs.Config, error) {
 func migrateCommand(e env, args []string) error {
 	f := flags(e, "migrate")
 	path := f.String("config", "", "YAML file")
-	role := f.String("serving-role", "", "PostgreSQL: the role that serves; it may then only add to the audit chain")
+	role := f.String("serving-role", "", "PostgreSQL: the role that serves; it is granted the tables, new ones too, and may only add to the audit chain")
 	if err := parse(f, args, 0); err != nil {
 		return err
 	}

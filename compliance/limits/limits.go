@@ -212,11 +212,21 @@ func forget(tx *store.Tx, paymentID string) error {
 
 // Withdraw gives room back that was granted to a deposit which something else
 // stopped before its order. again says that the same payment may ask anew, for
-// less; it may not where an authority has to be told first.
+// less; it may not where an authority has to be told first. Once the payment has
+// an order out, by another tab of the payer's, nothing is given back: that money
+// may move.
 func (k *Keeper) Withdraw(ctx context.Context, paymentID string) (again bool, err error) {
-	again = k.authority == nil
 	err = k.db.Tx(ctx, func(tx *store.Tx) error {
-		if again {
+		again = false
+		state, err := tx.PaymentState(paymentID)
+		switch {
+		case psd2.CodeOf(err) == psd2.CodeNotFound:
+		case err != nil:
+			return err
+		case state != psd2.StateAuthorizationRequired:
+			return nil
+		}
+		if again = k.authority == nil; again {
 			return forget(tx, paymentID)
 		}
 		return k.Release(tx, paymentID)

@@ -2,6 +2,7 @@ package limits_test
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"net/http/httptest"
 	"os"
@@ -120,7 +121,7 @@ func TestAReservationIsKeptWhileTheOutcomeIsUnknown(t *testing.T) {
 	})
 }
 
-func TestAServiceThatDoesNotAnswerRefuses(t *testing.T) {
+func TestAServiceThatDoesNotAnswerRefuses(t *testing.T) { // C42
 	worlds(t, func(t *testing.T, w *world) {
 		for i, fault := range []limitsandbox.Fault{limitsandbox.Down, limitsandbox.LostAnswer} {
 			w.service.SetFault(fault)
@@ -261,6 +262,44 @@ func TestAWithdrawnReservationLeavesItsRoom(t *testing.T) {
 		}
 		w.step()
 		w.wantLeft(limits.DefaultLimit)
+	})
+}
+
+// A payer may have sent the order from another tab before this one is stopped:
+// then its room stays taken, until somebody knows how it ended.
+func TestRoomOfAnOrderThatIsOutIsNotWithdrawn(t *testing.T) {
+	worlds(t, func(t *testing.T, w *world) {
+		for _, k := range []*limits.Keeper{limits.New(w.db, nil), w.Keeper} {
+			now := w.clock.Now()
+			p := &psd2.Payment{ID: psd2.NewID(psd2.PrefixPayment, now, rand.Reader), MerchantID: "mer_1", PersonID: "psn_1",
+				Amount: psd2.Euro(30_000), ExpiresAt: now.Add(time.Hour), LinkHash: rand.Text()}
+			p.Create(now)
+			must(t, w.db.Tx(ctx, func(tx *store.Tx) error { return tx.CreatePayment(p) }))
+			reserve := func() {
+				t.Helper()
+				if a, err := k.Reserve(ctx, limits.Request{PaymentID: p.ID, PersonKey: "anna", AmountMinor: 30_000}); err != nil || !a.Granted {
+					t.Fatalf("%+v %v", a, err)
+				}
+			}
+			left := func(want int64) {
+				t.Helper()
+				if got, err := k.Left(ctx, "anna"); err != nil || got != want {
+					t.Fatalf("%d left, want %d; %v", got, want, err)
+				}
+			}
+			reserve()
+			_, err := w.db.UpdatePayment(ctx, p.ID, func(p *psd2.Payment) error {
+				return p.BeginAttempt(psd2.Attempt{ID: psd2.NewID(psd2.PrefixAttempt, now, rand.Reader), BankID: "b", EndToEndID: rand.Text()}, psd2.PSU{}, now)
+			})
+			must(t, err)
+			if again, err := k.Withdraw(ctx, p.ID); again || err != nil {
+				t.Errorf("with an order out: %v %v", again, err)
+			}
+			left(70_000)
+			reserve() // the same answer
+			w.end(k.Release, p.ID)
+			left(limits.DefaultLimit)
+		}
 	})
 }
 

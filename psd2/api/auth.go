@@ -79,9 +79,10 @@ func (a *room) accessToken(r *http.Request) (*jose.AccessToken, error) {
 		return nil, err
 	}
 	now := a.Now()
+	ours := a.Keys.Public()
 	token := a.tokens.get(raw, now)
-	if token == nil {
-		if token, err = jose.VerifyAccessToken(raw, a.Keys.Public(), a.PublicURL, a.PublicURL, now); err != nil {
+	if token == nil || !ours.Verifies(token.KeyID, now) { // a key's end is the end of what it signed
+		if token, err = jose.VerifyAccessToken(raw, ours, a.PublicURL, a.PublicURL, now); err != nil {
 			return nil, err
 		}
 		a.tokens.put(raw, token)

@@ -17,8 +17,8 @@ const tokenCacheSize = 10_000
 // tokenCache remembers access tokens whose signature was found good, by their
 // SHA-256, until they expire: verifying ES256 costs more than the rest of a
 // read. It holds two generations and forgets the older when the younger is
-// full. Only the signature is remembered; expiry, merchant, scopes and DPoP
-// proof are looked at on every request.
+// full. Only the signature is remembered; expiry, our key's end, merchant,
+// scopes and DPoP proof are looked at on every request.
 type tokenCache struct {
 	mu         sync.Mutex
 	young, old map[[sha256.Size]byte]*jose.AccessToken

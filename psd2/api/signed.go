@@ -140,7 +140,7 @@ func (a *room) once(c echo.Context, o *order, work func(*store.Tx) (*answer, err
 		if ans, err = work(tx); err != nil {
 			return err
 		}
-		return tx.FinishKey(o.merchant.ID, o.key, ans.status, ans.body)
+		return tx.FinishKey(o.merchant.ID, o.key, o.hash, ans.status, ans.body)
 	})
 	return ans, err
 }
@@ -171,7 +171,7 @@ func (a *room) apart(c echo.Context, o *order, work func() (*answer, error)) (an
 		}
 		return nil, err
 	}
-	return ans, a.Store.Tx(after, func(tx *store.Tx) error { return tx.FinishKey(o.merchant.ID, o.key, ans.status, ans.body) })
+	return ans, a.Store.Tx(after, func(tx *store.Tx) error { return tx.FinishKey(o.merchant.ID, o.key, o.hash, ans.status, ans.body) })
 }
 
 func jsonAnswer(status int, v any) (*answer, error) {

@@ -30,7 +30,7 @@ func (h *Hub) Authorise(ctx context.Context, paymentID, bankID, nonce string, ps
 	p, redirectURL, err = h.authorise(ctx, paymentID, bankID, nonce, psu, from, at)
 	var less *LessLeft
 	switch {
-	case errors.As(err, &less):
+	case errors.As(err, &less), reasonOf(err) == notYet:
 		at.answer(ctx)
 	case err != nil:
 	case redirectURL == "" && (p.State == psd2.StateFailed || p.State == psd2.StateAuthorizationRequired): // refused, by whomever

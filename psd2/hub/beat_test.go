@@ -103,6 +103,23 @@ func TestEveryRefusalLeavesOnTheSameBeat(t *testing.T) {
 	}
 }
 
+// D08: "not yet" may be a list's or an officer's word as well. It leaves at the
+// moment of a refusal.
+func TestNotYetLeavesOnTheBeat(t *testing.T) {
+	const beat, later = 400 * time.Millisecond, 100 * time.Millisecond
+	w := one(t)
+	for took, beats := range map[time.Duration]time.Duration{time.Millisecond: 1, 390 * time.Millisecond: 1, beat + later + time.Millisecond: 2} {
+		w.paced(&slow{guard: guard{verdict: hub.PayIn{Wait: true}}, took: took})
+		p := w.start()
+		began := w.clock.Now()
+		_, _, err := w.hub.Authorise(ctx, p.ID, plain, rand.Text(), browser, hub.Browser{})
+		wantReason(t, err, "not_yet")
+		if left := w.clock.Now().Sub(began); left != beats*beat+later {
+			t.Errorf("a verdict after %v left after %v", took, left)
+		}
+	}
+}
+
 // The way to a confirmation at the hub takes the same time, whether a rule
 // wants it and notes why, or the policy alone.
 func TestTheWayToAConfirmationTakesTheSameTime(t *testing.T) {

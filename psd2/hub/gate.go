@@ -101,6 +101,9 @@ type leave struct {
 	need    Needed // what stands of the policy's answer when the order goes on
 }
 
+// notYet is the reason of a payment that cannot be judged yet.
+const notYet = "not_yet"
+
 // mayGoOn asks the gate and the policy.
 func (h *Hub) mayGoOn(ctx context.Context, p *psd2.Payment, approach string, b Browser, at beat) (l leave, err error) {
 	if h.gate == nil && h.confirmation == nil {
@@ -125,7 +128,7 @@ func (h *Hub) mayGoOn(ctx context.Context, p *psd2.Payment, approach string, b B
 		return l, less
 	}
 	if verdict.Wait && !verdict.Refuse {
-		return l, psd2.Fail(psd2.CodeConflict, "not_yet", "the payment cannot be started yet; try again")
+		return l, psd2.Fail(psd2.CodeConflict, notYet, "the payment cannot be started yet; try again")
 	}
 	why, keep := verdict.Reason, (func(*store.Tx) error)(nil)
 	if h.confirmation != nil && !verdict.Refuse {

@@ -128,7 +128,7 @@ func TestOrphanedKeyIsReleased(t *testing.T) {
 		}
 		reserve(orphan, "one")
 		reserve(answered, "one")
-		if err := w.db.Tx(ctx, func(tx *store.Tx) error { return tx.FinishKey(merchantID, answered, 201, []byte("{}")) }); err != nil {
+		if err := w.db.Tx(ctx, func(tx *store.Tx) error { return tx.FinishKey(merchantID, answered, "one", 201, []byte("{}")) }); err != nil {
 			t.Fatal(err)
 		}
 		for range 5 {

@@ -22,6 +22,7 @@ type AccessToken struct {
 	// Thumbprint is cnf.jkt: the RFC 7638 thumbprint of the DPoP key the token
 	// is bound to; empty for a bearer token.
 	Thumbprint string
+	KeyID      string // of our key, that signed a verified one
 }
 
 // Has reports whether the token grants a scope.
@@ -92,7 +93,11 @@ func VerifyAccessToken(token string, keys *PublicKeySet, issuer, audience string
 	if err := json.Unmarshal(jws.payload, &claims); err != nil {
 		return nil, invalidToken("the access token is not one of ours", err)
 	}
-	return claims.check(issuer, audience, now)
+	verified, err := claims.check(issuer, audience, now)
+	if err == nil {
+		verified.KeyID = key.id
+	}
+	return verified, err
 }
 
 func (c *accessClaims) check(issuer, audience string, now time.Time) (*AccessToken, error) {

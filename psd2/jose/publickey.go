@@ -64,6 +64,13 @@ type PublicKeySet struct {
 	keys map[string]*PublicKey
 }
 
+// Verifies reports whether the key with that kid is in the set and, at now, not
+// past its overlap.
+func (s *PublicKeySet) Verifies(kid string, now time.Time) bool {
+	key, ok := s.Key(kid)
+	return ok && key.validAt(now)
+}
+
 // Key returns the key with that kid.
 func (s *PublicKeySet) Key(kid string) (*PublicKey, bool) {
 	if s == nil {

@@ -203,7 +203,7 @@ func (w *world) wish(name string, do func(tx *store.Tx, p *process) (string, err
 				if answer, err = do(tx, p); err != nil {
 					return err
 				}
-				return tx.FinishKey(merchantID, key, http.StatusCreated, []byte(answer))
+				return tx.FinishKey(merchantID, key, name, http.StatusCreated, []byte(answer))
 			})
 		}, func(whole bool) {
 			switch {

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/rialto-hub/rialto/psd2"
 )
 
 // keepKeys is how long an Idempotency-Key answers the same.
@@ -79,10 +81,16 @@ func (db *DB) ReleaseOrphans(ctx context.Context, from, until time.Time) (n int6
 	return n, nil
 }
 
-// FinishKey stores the answer that every repetition will get.
-func (tx *Tx) FinishKey(merchantID, key string, status int, body []byte) error {
+// FinishKey stores the answer that every repetition will get. It is a conflict
+// for a process that has slept: the key was released or answered meanwhile, by
+// whoever took it over, and that answer stays.
+func (tx *Tx) FinishKey(merchantID, key, requestHash string, status int, body []byte) error {
 	hash := tx.db.Lookup("idempotency/"+merchantID, key)
-	_, err := tx.Exec(`UPDATE idempotency SET status = ?, sealed = ? WHERE merchant_id = ? AND key_hash = ?`,
-		status, tx.db.SealShared("idempotency", merchantID+"/"+hash, "sealed", body), merchantID, hash)
+	n, err := tx.Exec(`UPDATE idempotency SET status = ?, sealed = ? WHERE merchant_id = ? AND key_hash = ? AND status = 0 AND request_hash = ?`,
+		status, tx.db.SealShared("idempotency", merchantID+"/"+hash, "sealed", body), merchantID, hash, requestHash)
+	if err == nil && n == 0 {
+		err = &psd2.Error{Code: psd2.CodeConflict, Reason: "idempotency_key_in_flight", RetryAfter: time.Second,
+			Message: "this request took so long that its Idempotency-Key was given up; ask again"}
+	}
 	return err
 }

@@ -76,7 +76,7 @@ func reserve(t *testing.T, db *store.DB, merchant, key, hash string, body []byte
 		if a, err = tx.ReserveKey(merchant, key, hash); err != nil || a != nil || body == nil {
 			return err
 		}
-		return tx.FinishKey(merchant, key, 201, body)
+		return tx.FinishKey(merchant, key, hash, 201, body)
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -153,6 +153,49 @@ func TestIdempotencyKeyInFlight(t *testing.T) {
 		}
 		if a := reserve(t, db, "mer_a", "key", "hash", nil); a == nil || !a.InFlight {
 			t.Fatalf("taken over once: %+v", a)
+		}
+	})
+}
+
+// A process that slept for longer than its key was kept for it changes nothing:
+// neither what the one that took it over has answered, nor another request's
+// key, nor a key that is free again.
+func TestProcessThatSleptDoesNotOverwriteAnAnswer(t *testing.T) {
+	both(t, nil, func(t *testing.T, w *world) {
+		clock := testkit.NewClock()
+		w.now = clock.Now
+		db := w.open(t)
+		wakes := func(key string) {
+			t.Helper()
+			err := db.Tx(ctx, func(tx *store.Tx) error { return tx.FinishKey("mer_a", key, "hash", 500, []byte("slept")) })
+			if psd2.CodeOf(err) != psd2.CodeConflict {
+				t.Errorf("%s: %v", key, err)
+			}
+		}
+		for _, key := range []string{"answered", "another's", "free"} {
+			if a := reserve(t, db, "mer_a", key, "hash", nil); a != nil {
+				t.Fatalf("%+v", a)
+			}
+		}
+		clock.Add(3 * time.Minute)
+		if a := reserve(t, db, "mer_a", "answered", "hash", []byte("first")); a != nil {
+			t.Fatalf("not taken over: %+v", a)
+		}
+		if n, err := db.ReleaseOrphans(ctx, time.Unix(0, 0), clock.Now()); err != nil || n != 2 {
+			t.Fatalf("%d released, %v", n, err)
+		}
+		reserve(t, db, "mer_a", "another's", "another body", nil)
+		for _, key := range []string{"answered", "another's", "free"} {
+			wakes(key)
+		}
+		if a := reserve(t, db, "mer_a", "answered", "hash", nil); a == nil || a.Status != 201 || string(a.Body) != "first" {
+			t.Errorf("the answer is now %+v", a)
+		}
+		if a := reserve(t, db, "mer_a", "another's", "another body", nil); a == nil || !a.InFlight {
+			t.Errorf("the other request's key is now %+v", a)
+		}
+		if a := reserve(t, db, "mer_a", "free", "another body", nil); a != nil {
+			t.Errorf("the free key is now %+v", a)
 		}
 	})
 }

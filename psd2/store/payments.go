@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -94,6 +96,15 @@ func (db *DB) UpdatePayment(ctx context.Context, id string, fn func(*psd2.Paymen
 // one of fn, or not found, the transaction cannot be committed any more.
 func (tx *Tx) UpdatePayment(id string, fn func(*psd2.Payment) error) (*psd2.Payment, error) {
 	return payments.change(tx, id, fn)
+}
+
+// PaymentState is the state of a payment, as this transaction sees it.
+func (tx *Tx) PaymentState(id string) (s psd2.State, err error) {
+	err = tx.Get(&s, `SELECT state FROM payments WHERE id = ?`, id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", psd2.NotFound("payment")
+	}
+	return s, err
 }
 
 // LowerPayment makes a payment's amount smaller, in its column too.

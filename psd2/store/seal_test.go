@@ -305,7 +305,7 @@ func TestNothingPersonalIsReadableAtRest(t *testing.T) {
 		err := db.Tx(ctx, func(tx *store.Tx) error {
 			_, e1 := tx.ReserveKey("mer_a", canary("idempotency key"), "hash")
 			_, e2 := tx.Consume("link", canary("token"), db.Now())
-			return errors.Join(e1, e2, tx.FinishKey("mer_a", canary("idempotency key"), 201, []byte(canary("answer"))),
+			return errors.Join(e1, e2, tx.FinishKey("mer_a", canary("idempotency key"), "hash", 201, []byte(canary("answer"))),
 				tx.PutMerchant(&psd2.Merchant{ID: "mer_a", Name: canary("merchant"), Accounts: []psd2.PayeeAccount{{IBAN: "DE89370400440532013000"}}}))
 		})
 		if err != nil {
