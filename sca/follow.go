@@ -62,6 +62,7 @@ func (f *Follower) Step(ctx context.Context, now time.Time) (time.Time, error) {
 		}
 		return tx.SetCursor(followName, marks[len(marks)-1].Position)
 	})
+	f.s.rates.committed()
 	if err != nil || len(marks) < followBatch {
 		return now.Add(followIdle), err
 	}
@@ -103,6 +104,7 @@ func (s *Service) count(tx *store.Tx, p *psd2.Payment) error {
 		return err
 	}
 	if !p.State.MoneyMoved() { // its bank took back what operators had said
+		s.rates.changed.Store(true)
 		_, err := tx.Exec(`DELETE FROM sca_transfers WHERE payment_id = ?`, p.ID)
 		return err
 	}
@@ -163,6 +165,9 @@ type transfer struct {
 
 // enter writes a transfer down; once fraud, always fraud.
 func (s *Service) enter(tx *store.Tx, t transfer) error {
+	if t.fraud {
+		s.rates.changed.Store(true)
+	}
 	number := map[bool]int{true: 1}
 	_, err := tx.Exec(`INSERT INTO sca_transfers (payment_id, person_id, payee_hash, amount_minor, strong, fraud, executed_at) VALUES (?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (payment_id) DO UPDATE SET fraud = CASE WHEN sca_transfers.fraud = 1 THEN 1 ELSE excluded.fraud END`,

@@ -3,6 +3,8 @@ package sca
 import (
 	"context"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rialto-hub/rialto/psd2"
@@ -51,7 +53,7 @@ func (s *Service) Require(ctx context.Context, p PaymentFacts) (Requirement, err
 	if f.Factors, err = s.Methods(ctx, p.PersonID); err != nil {
 		return Requirement{}, err
 	}
-	if f.Fraud, err = s.FraudRates(ctx, s.db.Now()); err != nil {
+	if f.Fraud, err = s.rates.now(ctx, s); err != nil {
 		return Requirement{}, err
 	}
 	r := Requirement{Decision: Decide(s.rules, f), PerformedBy: "aspsp"}
@@ -107,6 +109,47 @@ type Rate struct{ Fraudulent, All int64 }
 
 // maxQuarters is how far back Art. 20 is looked at.
 const maxQuarters = 8
+
+// ratesLife is how long computed fraud rates serve: they are of 90 days and of
+// whole quarters, and computing them reads all of these.
+const ratesLife = time.Minute
+
+// rates keeps the fraud rates. Fraud that this process learns of makes them
+// void at once, that others learn of within ratesLife.
+type rates struct {
+	mu      sync.Mutex
+	fraud   Fraud
+	until   time.Time
+	changed atomic.Bool // by a transaction that is perhaps not committed yet
+}
+
+func (r *rates) now(ctx context.Context, s *Service) (Fraud, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := s.db.Now()
+	if left := r.until.Sub(now); left > 0 && left <= ratesLife {
+		return r.fraud, nil
+	}
+	f, err := s.FraudRates(ctx, now)
+	if err != nil {
+		return Fraud{}, err
+	}
+	r.fraud, r.until = f, now
+	if f.All > 0 { // before anything was executed there is nothing to be spared
+		r.until = now.Add(ratesLife)
+	}
+	return f, nil
+}
+
+// committed makes the rates void if what was committed changes them.
+func (r *rates) committed() {
+	if !r.changed.Swap(false) {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.until = time.Time{}
+}
 
 // FraudRates is the fraud rate over the rolling window (Art. 19(1)) with the
 // bands that Art. 20 has switched off. It is one rate, of all remote credit

@@ -79,6 +79,7 @@ type Service struct {
 	rules      Rules
 	rulesText  []byte // as kept with what they decide
 	rulesHash  string
+	rates      rates
 }
 
 // New makes a service. It fails when the configuration is wrong.
