@@ -2,19 +2,13 @@ package main
 
 import (
 	"crypto/rand"
-	"encoding/json"
-	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/rialto-hub/rialto/banks/sandbox/psu"
 	"github.com/rialto-hub/rialto/cmd/rialto/demo"
 	"github.com/rialto-hub/rialto/cmd/rialto/payer"
-	"github.com/rialto-hub/rialto/cmd/rialto/run"
 	"github.com/rialto-hub/rialto/psd2"
-	"github.com/rialto-hub/rialto/psd2/api"
 	"github.com/rialto-hub/rialto/psd2/api/apiclient"
 )
 
@@ -33,31 +27,15 @@ func TestOfficersLearnOfAPayoutTriedToSomebodyElse(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	tap := &recorder{base: &http.Transport{DialContext: payer.DialLoopback}}
-	s := openShop(t, w.Hub, w.HubURL, "hook", tap)
-	var house struct {
-		AccountID string `json:"account_id"`
-	}
-	file, err := os.ReadFile(filepath.Join(dir, "casino.json"))
-	if err == nil {
-		err = json.Unmarshal(file, &house)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Scopes, s.AccountID = api.Scopes, house.AccountID
-	s.Accounts = []psd2.PayeeAccount{{ID: house.AccountID, Name: "Lucky Tide Ltd", IBAN: demo.PayeeIBAN, BIC: "SANDDEFFXXX"}}
-	if err := run.PutMerchant(t.Context(), w.Hub.Store, &s.Merchant); err != nil {
-		t.Fatal(err)
-	}
-	people := &cast{t: t, w: w, s: s, tap: tap, desk: openDesk(t, w)}
+	people := openCast(t, w, dir)
+	s := people.s
 	strangers, err := psu.Operator{Client: payer.NewClient(nil), Origin: w.BankURL}.Create(t.Context(), "sandbank",
 		psu.NewCustomers{Count: 1, User: "stranger-" + strings.ToLower(rand.Text()), Holder: "Hanna Fremd", BalanceMinor: 1_000_000})
 	if err != nil {
 		t.Fatal(err)
 	}
 	player := people.player("sly")
-	tried, err := s.Client.Payout(t.Context(), apiclient.Payout{Amount: psd2.Euro(2400), AccountID: house.AccountID, Reference: "Payout", Player: player,
+	tried, err := s.Client.Payout(t.Context(), apiclient.Payout{Amount: psd2.Euro(2400), AccountID: s.AccountID, Reference: "Payout", Player: player,
 		Payee: &apiclient.Payee{Name: player.Name, IBAN: psd2.IBAN(strangers[0].Accounts[0].IBAN)}}, rand.Text())
 	if err != nil {
 		t.Fatal(err)

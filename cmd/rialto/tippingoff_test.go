@@ -104,24 +104,8 @@ func TestNobodyOutsideLearnsWhomOfficersLookAt(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	tap := &recorder{base: &http.Transport{DialContext: payer.DialLoopback}}
-	s := openShop(t, w.Hub, w.HubURL, "hook", tap)
-	var house struct { // whose account is connected, so that money goes out
-		AccountID string `json:"account_id"`
-	}
-	file, err := os.ReadFile(filepath.Join(dir, "casino.json"))
-	if err == nil {
-		err = json.Unmarshal(file, &house)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Scopes, s.AccountID = api.Scopes, house.AccountID
-	s.Accounts = []psd2.PayeeAccount{{ID: house.AccountID, Name: "Lucky Tide Ltd", IBAN: demo.PayeeIBAN, BIC: "SANDDEFFXXX"}}
-	if err := run.PutMerchant(t.Context(), w.Hub.Store, &s.Merchant); err != nil {
-		t.Fatal(err)
-	}
-	people := &cast{t: t, w: w, s: s, tap: tap, desk: openDesk(t, w)}
+	people := openCast(t, w, dir)
+	s, tap := people.s, people.tap
 
 	// An ordinary payout, and one that the bank refuses.
 	people.bankRefusesNext()
@@ -310,6 +294,30 @@ func until(t *testing.T, ok func() bool) {
 			t.Fatal("it did not come about")
 		}
 	}
+}
+
+// openCast is a shop that may pay out: it has the casino's account, which is
+// connected.
+func openCast(t *testing.T, w *demo.World, dir string) *cast {
+	t.Helper()
+	tap := &recorder{base: &http.Transport{DialContext: payer.DialLoopback}}
+	s := openShop(t, w.Hub, w.HubURL, "hook", tap)
+	var house struct {
+		AccountID string `json:"account_id"`
+	}
+	file, err := os.ReadFile(filepath.Join(dir, "casino.json"))
+	if err == nil {
+		err = json.Unmarshal(file, &house)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Scopes, s.AccountID = api.Scopes, house.AccountID
+	s.Accounts = []psd2.PayeeAccount{{ID: house.AccountID, Name: "Lucky Tide Ltd", IBAN: demo.PayeeIBAN, BIC: "SANDDEFFXXX"}}
+	if err := run.PutMerchant(t.Context(), w.Hub.Store, &s.Merchant); err != nil {
+		t.Fatal(err)
+	}
+	return &cast{t: t, w: w, s: s, tap: tap, desk: openDesk(t, w)}
 }
 
 // cast are players of the shop, each with an account of his own.
