@@ -56,3 +56,34 @@ func TestWhatAnotherFannedOutIsNotOvertaken(t *testing.T) {
 	w.quiet()
 	inOrderOnce(t, s.all(), 2)
 }
+
+// TestWhatAPlannedLookDoesNotSeeYetIsNotOvertaken: a delivery is made between the
+// time by which a process looks for what is due and the look itself, and left to
+// that look. The payment's next event must not be sent first.
+func TestWhatAPlannedLookDoesNotSeeYetIsNotOvertaken(t *testing.T) {
+	w, s := simple(t), newSink(t, nil)
+	node := w.nodes[0]
+	endpoint := w.put(webhooks.Endpoint{URL: s.URL})
+	payment := w.payment()
+	w.quiet()
+
+	planned := w.clock.Now()
+	w.clock.Add(5 * time.Millisecond)
+	node.Changed(endpoint.ID) // there may be more than it knows: it has to look before it takes anything on
+	w.event(payment)
+	w.stepOf(node, "webhooks.fanout")
+	if s.count() != 0 {
+		t.Fatal("sent; this test is about one that waits for the look")
+	}
+	for _, worker := range node.Workers() {
+		if worker.Name == "webhooks.dispatch" {
+			if _, err := worker.Step(t.Context(), planned); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	w.event(payment)
+	w.stepOf(node, "webhooks.fanout")
+	w.quiet()
+	inOrderOnce(t, s.all(), 2)
+}

@@ -373,11 +373,12 @@ func (d *dispatch) read(ctx context.Context, endpointID string, known map[string
 	db, us := d.s.deps.Store, now.UnixMicro()
 	limit := loadBatch + len(known)
 	var rows []dueRow
-	err = db.Select(ctx, &rows, dueQuery+` ORDER BY d.next_at, d.position LIMIT ?`, us, us, endpointID, us, limit)
+	err = db.Select(ctx, &rows, dueQuery+` ORDER BY d.next_at, d.position LIMIT ?`, us, us, endpointID, us+clockSkew.Microseconds(), limit)
 	if err != nil {
 		return f, fmt.Errorf("read due deliveries: %w", err)
 	}
-	f.more, f.next = len(rows) == limit, now.Add(sweepEvery)
+	f.more, f.next = len(rows) == limit && rows[limit-1].NextAt <= us, now.Add(sweepEvery)
+	rows = slices.DeleteFunc(rows, func(r dueRow) bool { return r.NextAt > us && !r.fresh() })
 	if f.more {
 		if rows, err = d.withEarlier(ctx, endpointID, rows, us); err != nil {
 			return f, err

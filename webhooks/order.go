@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // The order of a payment's events. In memory a lane holds it. In the database
@@ -39,6 +40,15 @@ type dueRow struct {
 	Behind   sql.NullInt64 `db:"behind"`
 	FailedAt sql.NullInt64 `db:"failed_at"`
 }
+
+// clockSkew is how far a delivery may seem to lie in the future that is due all
+// the same, since nobody has tried it or put it off: it was made after this look
+// at the database was planned, or by a process whose clock is ahead. Left to its
+// time, it would be overtaken by what is handed on within this process.
+const clockSkew = time.Minute
+
+// fresh reports whether a delivery has neither been tried nor put off.
+func (r *dueRow) fresh() bool { return r.Attempts == 0 && r.NextAt == r.CreatedAt }
 
 // heldUntil is when a due delivery may go that stands behind another: with the
 // other's next try, at the latest maxWait after it was made or, when the other
