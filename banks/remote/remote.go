@@ -28,9 +28,14 @@ type Config struct {
 	RedirectOrigins []string         `yaml:"redirect_origins"` // scheme://host[:port]; required for redirect
 	RedirectLife    time.Duration    `yaml:"redirect_life"`
 	RiskAtOnce      bool             `yaml:"risk_at_once"` // it may exempt from SCA; decoupled is at risk anyway
-	Dedup           time.Duration    `yaml:"dedup"`
-	First           psd2.PromptKind  `yaml:"first"` // "", "redirect" or "identify"
-	DebtorMandatory bool             `yaml:"debtor_mandatory"`
+	// ExemptionHints: the bank has a place for hints that an exemption from SCA is
+	// met. Orders carry them then; as it may grant one, money is at risk at once.
+	ExemptionHints bool `yaml:"exemption_hints"`
+	// DelegatesSCA: by contract the bank leaves authentication to us.
+	DelegatesSCA    bool            `yaml:"delegates_sca"`
+	Dedup           time.Duration   `yaml:"dedup"`
+	First           psd2.PromptKind `yaml:"first"` // "", "redirect" or "identify"
+	DebtorMandatory bool            `yaml:"debtor_mandatory"`
 	// Ops are the optional operations the adapter has: answer, return, cancel,
 	// prepare, find, funds, probe.
 	Ops []string `yaml:"ops"`
@@ -69,7 +74,7 @@ func New(id string, c Config, caller Caller) (banks.Bank, error) {
 		c.Approaches = []banks.Approach{banks.Redirect}
 	}
 	b := &Bank{config: c, caller: caller, slots: make(chan struct{}, c.AtOnce), info: banks.Info{
-		ID: id, Approaches: c.Approaches, Dedup: c.Dedup, RiskAtOnce: c.RiskAtOnce, RedirectLife: c.RedirectLife,
+		ID: id, Approaches: c.Approaches, Dedup: c.Dedup, RiskAtOnce: c.RiskAtOnce || c.ExemptionHints, DelegatesSCA: c.DelegatesSCA, RedirectLife: c.RedirectLife,
 		RedirectOrigins: c.RedirectOrigins, First: c.First, DebtorMandatory: c.DebtorMandatory,
 	}}
 	if b.has(adapter.OpFind) {
@@ -131,7 +136,7 @@ func (b *Bank) Info() banks.Info {
 
 // Prepare implements banks.Preparer.
 func (b *Bank) Prepare(ctx context.Context, o banks.Order) (banks.Initiation, error) {
-	return b.initiation(ctx, adapter.OpPrepare, adapter.Request{Order: adapter.NewOrder(o)})
+	return b.initiation(ctx, adapter.OpPrepare, adapter.Request{Order: b.order(o)})
 }
 
 // Initiate implements banks.Bank: one request, to one process.
@@ -142,7 +147,16 @@ func (b *Bank) Initiate(ctx context.Context, o banks.Order) (banks.Initiation, e
 	case o.PSU.ID == "" && b.info.First == psd2.PromptIdentify:
 		return banks.Initiation{}, &banks.Error{Kind: banks.BadRequest, Code: "PSU_ID_MISSING"}
 	}
-	return b.initiation(ctx, adapter.OpInitiate, adapter.Request{Order: adapter.NewOrder(o)})
+	return b.initiation(ctx, adapter.OpInitiate, adapter.Request{Order: b.order(o)})
+}
+
+// order is what the adapter gets of one: hints only where the profile has counted
+// with their being granted.
+func (b *Bank) order(o banks.Order) *adapter.Order {
+	if !b.config.ExemptionHints {
+		o.Exemptions = nil
+	}
+	return adapter.NewOrder(o)
 }
 
 // Answer implements banks.Prompter.

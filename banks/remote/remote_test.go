@@ -95,6 +95,9 @@ func (b *toy) Initiate(ctx context.Context, o banks.Order) (banks.Initiation, er
 	if o.PSU.ID != "" {
 		in.Status = "ACTC " + o.PSU.ID
 	}
+	if o.EndToEndID == "HINTS" {
+		in.Status = "RCVD " + strings.Join(o.Exemptions, " ")
+	}
 	return in, nil
 }
 
@@ -199,6 +202,32 @@ func TestRiskThatTheProfileDoesNotKnowIsTold(t *testing.T) {
 	declared, err := remote.New("app", remote.Config{Approaches: []banks.Approach{banks.Decoupled}}, b)
 	if err != nil || !declared.Info().AtRiskOnceSent() {
 		t.Errorf("decoupled puts money at risk once sent, whatever risk_at_once says: %v", err)
+	}
+}
+
+// TestHintsAndDelegationCross: a hint goes where the profile has counted with its
+// being granted, and there alone; who delegates is asked by nobody but us.
+func TestHintsAndDelegationCross(t *testing.T) {
+	b, dial := hub(t)
+	serve(t, dial("remotebank"), &toy{hang: make(chan struct{})})
+	hinted := order("HINTS")
+	hinted.Exemptions = []string{"low_value", "transaction_risk"}
+	for name, c := range map[string]struct {
+		config                remote.Config
+		want                  string
+		delegates, riskAtOnce bool
+	}{
+		"neither":    {remote.Config{}, "RCVD ", false, false},
+		"hints":      {remote.Config{ExemptionHints: true}, "RCVD low_value transaction_risk", false, true},
+		"delegation": {remote.Config{DelegatesSCA: true}, "RCVD ", true, true},
+	} {
+		bank := connect(t, b, c.config)
+		if i := bank.Info(); i.DelegatesSCA != c.delegates || i.AtRiskOnceSent() != c.riskAtOnce {
+			t.Errorf("%s: %+v", name, i)
+		}
+		if in, err := bank.Initiate(t.Context(), hinted); err != nil || in.Status != c.want {
+			t.Errorf("%s: the adapter got %q %v", name, in.Status, err)
+		}
 	}
 }
 

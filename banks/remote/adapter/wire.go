@@ -66,6 +66,9 @@ type Order struct {
 	FailURL    string     `json:"fail_url,omitempty"`
 	NotifyURL  string     `json:"notify_url,omitempty"`
 	State      []byte     `json:"state,omitempty"`
+	// Exemptions that the hub holds for met, where the bank's profile says that its
+	// bank takes hints of them.
+	Exemptions []string `json:"exemptions,omitempty"`
 }
 
 // Ref is banks.Ref.
@@ -145,14 +148,14 @@ type Info struct {
 func NewOrder(o banks.Order) *Order {
 	return &Order{AttemptID: o.AttemptID, EndToEndID: o.EndToEndID, RequestID: o.RequestID, TraceID: o.TraceID, Amount: o.Amount,
 		Creditor: o.Creditor, Debtor: string(o.Debtor), Remittance: o.Remittance, PSU: o.PSU, PSUID: o.PSU.ID,
-		ReturnURL: o.ReturnURL, FailURL: o.FailURL, NotifyURL: o.NotifyURL, State: o.State}
+		ReturnURL: o.ReturnURL, FailURL: o.FailURL, NotifyURL: o.NotifyURL, State: o.State, Exemptions: o.Exemptions}
 }
 
 // Bank is the order as adapters in Go get it.
 func (o *Order) Bank() banks.Order {
 	out := banks.Order{AttemptID: o.AttemptID, EndToEndID: o.EndToEndID, RequestID: o.RequestID, TraceID: o.TraceID, Amount: o.Amount,
 		Creditor: o.Creditor, Debtor: psd2.IBAN(o.Debtor), Remittance: o.Remittance, PSU: o.PSU,
-		ReturnURL: o.ReturnURL, FailURL: o.FailURL, NotifyURL: o.NotifyURL, State: o.State}
+		ReturnURL: o.ReturnURL, FailURL: o.FailURL, NotifyURL: o.NotifyURL, State: o.State, Exemptions: o.Exemptions}
 	out.PSU.ID, out.PSU.Account = o.PSUID, out.Debtor
 	return out
 }
