@@ -11,10 +11,11 @@ import (
 // page as a tiny style sheet of its own, named by the colour, because pages
 // carry no inline style; nothing but six hexadecimal digits gets into it.
 
-// Surfaces the accent must stand out from; the same as --page in base.css.
+// Surfaces the accent must stand out from: where light, --page in base.css,
+// where dark, --card, on which a payer's page lies there.
 const (
-	lightPage = "fbfcfc"
-	darkPage  = "14191a"
+	lightPage = "f4f7f7"
+	darkPage  = "1b2223"
 )
 
 // AccentURL gives the style sheet of a merchant's colour ("#rrggbb"). ok is
