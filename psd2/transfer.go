@@ -255,7 +255,9 @@ func (t *Transfer) View() TransferView {
 		ReturnedAt: stamp(t.ReturnedAt), ReturnCode: t.ReturnReason, FailedAt: stamp(t.FailedAt), FailureReason: t.Failure,
 		BankCode: t.BankCode, Metadata: t.Personal.Metadata,
 	}
-	if t.Personal.VoP != nil && t.SubmittedAt != nil { // earlier it would tell how far the checks are
+	// While it waits, this would tell how far the checks are; of one that has
+	// failed it is told whoever refused it.
+	if t.Personal.VoP != nil && (t.SubmittedAt != nil || t.State == TransferFailed) {
 		v.Payee.Verification = t.Personal.VoP.Match
 	}
 	if t.State == TransferFailed {

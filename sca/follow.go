@@ -2,95 +2,46 @@ package sca
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/rialto-hub/rialto/psd2"
 	"github.com/rialto-hub/rialto/psd2/store"
 )
 
-const (
-	followName  = "sca.follow" // of lease and cursor
-	followTTL   = 15 * time.Second
-	followBatch = 64
-	followIdle  = time.Second
-)
-
 // Follower takes what became of payments from the journal into the history
 // that the exemptions go by: executed transfers, and those that turned out to
-// be fraud; and gives those that were authorised at their bank alone a receipt. Its place in the journal moves in the transaction that counts, and
-// a transfer is counted by its payment, so nothing counts twice and nothing is
-// left out, whatever dies.
+// be fraud; and gives those that were authorised at their bank alone a receipt.
+// A transfer is counted by its payment, so nothing counts twice.
 type Follower struct {
-	s      *Service
-	holder string
+	s    *Service
+	walk *store.Walk[*psd2.Payment]
 }
 
 // Follower makes this process's follower; holder names the process in the
 // lease. One process at a time follows.
-func (s *Service) Follower(holder string) *Follower { return &Follower{s, holder} }
+func (s *Service) Follower(holder string) *Follower {
+	return &Follower{s, &store.Walk[*psd2.Payment]{
+		DB: s.db, Name: "sca.follow", Holder: holder, Wants: tells, PerObject: true,
+		// A payment as it is now is at least as new as what the event says.
+		Read: func(ctx context.Context, m store.Mark) (*psd2.Payment, error) { return s.db.Payment(ctx, m.ObjectID) },
+		Take: s.count,
+	}}
+}
 
 // Step takes in what the journal has had since the last time.
 func (f *Follower) Step(ctx context.Context, now time.Time) (time.Time, error) {
-	from, held := int64(0), false
-	err := f.s.db.Tx(ctx, func(tx *store.Tx) (err error) {
-		if _, held, err = tx.Lease(followName, f.holder, followTTL); err != nil || !held {
-			return err
-		}
-		from, err = tx.Cursor(followName)
-		return err
-	})
-	if err != nil || !held {
-		return now.Add(followIdle), err
-	}
-	marks, err := f.s.db.MarksFrom(ctx, from, followBatch)
-	if err != nil || len(marks) == 0 {
-		return now.Add(followIdle), err
-	}
-	payments, err := f.told(ctx, marks)
-	if err != nil {
-		return now.Add(followIdle), err
-	}
-	err = f.s.db.Tx(ctx, func(tx *store.Tx) error {
-		if at, err := tx.Cursor(followName); err != nil || at != from { // another process was faster
-			return err
-		}
-		for _, p := range payments {
-			if err := f.s.count(tx, p); err != nil {
-				return fmt.Errorf("sca: follow %s: %w", p.ID, err)
-			}
-		}
-		return tx.SetCursor(followName, marks[len(marks)-1].Position)
-	})
+	next, err := f.walk.Step(ctx, now)
 	f.s.rates.committed()
-	if err != nil || len(marks) < followBatch {
-		return now.Add(followIdle), err
-	}
-	return now, nil
+	return next, err
 }
 
-// told are the payments that the events tell something of that counts, each
-// once and as it is now, which is at least as new as the event.
-func (f *Follower) told(ctx context.Context, marks []store.Mark) ([]*psd2.Payment, error) {
-	var list []*psd2.Payment
-	seen := map[string]bool{}
-	for _, m := range marks {
-		switch m.Type {
-		case psd2.EventAuthorized, psd2.EventExecuted, psd2.EventSettled, psd2.EventFailed, psd2.EventRecallRequested, psd2.EventReturned:
-		default:
-			continue
-		}
-		if seen[m.ObjectID] {
-			continue
-		}
-		seen[m.ObjectID] = true
-		p, err := f.s.db.Payment(ctx, m.ObjectID)
-		if err != nil {
-			return nil, fmt.Errorf("sca: follow %s: %w", m.ObjectID, err)
-		}
-		list = append(list, p)
+// tells are the events of payments that say something that counts.
+func tells(eventType string) bool {
+	switch eventType {
+	case psd2.EventAuthorized, psd2.EventExecuted, psd2.EventSettled, psd2.EventFailed, psd2.EventRecallRequested, psd2.EventReturned:
+		return true
 	}
-	return list, nil
+	return false
 }
 
 // fraudulent is the reason (ISO 20022 FRAD) with which a payer's bank calls a

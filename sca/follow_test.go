@@ -143,3 +143,43 @@ func TestWhatABankTakesBackIsNotInTheHistory(t *testing.T) {
 		t.Errorf("%+v", k.Facts.History)
 	}
 }
+
+// TestDamagedPaymentStopsNobodysHistory: one payment does not open; those of
+// others are counted, and it too once it opens.
+func TestDamagedPaymentStopsNobodysHistory(t *testing.T) {
+	testkitBoth(t, func(t *testing.T, w *world) {
+		damaged := w.paid(1000, psd2.SCAFinalised)
+		w.clock.Add(time.Second)
+		w.paid(2000, psd2.SCAFinalised)
+		var good []byte
+		must(t, w.db.Get(t.Context(), &good, `SELECT sealed FROM payments WHERE id = ?`, damaged.ID))
+		seal := func(sealed []byte) {
+			must(t, w.db.Tx(t.Context(), func(tx *store.Tx) error {
+				_, err := tx.Exec(`UPDATE payments SET sealed = ? WHERE id = ?`, sealed, damaged.ID)
+				return err
+			}))
+		}
+		seal([]byte("damaged"))
+		follower := w.Follower("one")
+		follow := func() {
+			t.Helper()
+			_, err := w.db.Sequencer("test").Step(t.Context(), w.clock.Now())
+			must(t, err)
+			_, err = follower.Step(t.Context(), w.clock.Now())
+			must(t, err)
+		}
+		follow()
+		if k := w.next(2000); k.Facts.History.Same != 1 {
+			t.Fatalf("the sound payment is not counted: %+v", k.Facts.History)
+		}
+		if list, err := w.db.Asides(t.Context(), 10); err != nil || len(list) != 1 || list[0].ObjectID != damaged.ID || list[0].Walk != "sca.follow" {
+			t.Fatalf("set aside %+v, %v", list, err)
+		}
+		seal(good)
+		w.clock.Add(time.Minute)
+		follow()
+		if k := w.next(1000); k.Facts.History.Same != 1 {
+			t.Errorf("the mended payment is not counted: %+v", k.Facts.History)
+		}
+	})
+}

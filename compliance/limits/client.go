@@ -26,7 +26,7 @@ type Config struct {
 // Client speaks to a limit service over HTTP:
 //
 //	POST {URL}/v1/reservations                {"reservation","person","amount_minor","currency":"EUR"} → {"granted","left_minor","limit_minor"?}
-//	POST {URL}/v1/reservations/{id}/confirm   → 204
+//	POST {URL}/v1/reservations/{id}/confirm   {"amount_minor"} → 204; what it is less than reserved is free again
 //	POST {URL}/v1/reservations/{id}/release   → 204, also for one it has never seen
 type Client struct {
 	base  string
@@ -63,6 +63,11 @@ type Order struct {
 	Currency    string `json:"currency"`
 }
 
+// Confirmation is the wire form of what was paid of a reservation.
+type Confirmation struct {
+	AmountMinor int64 `json:"amount_minor"`
+}
+
 // Decision is the wire form of an answer.
 type Decision struct {
 	Granted   bool  `json:"granted"`
@@ -90,8 +95,12 @@ func (c *Client) Reserve(ctx context.Context, reservation, person string, amount
 }
 
 // Confirm implements Authority.
-func (c *Client) Confirm(ctx context.Context, reservation string) error {
-	_, err := c.post(ctx, "/v1/reservations/"+url.PathEscape(reservation)+"/confirm", nil)
+func (c *Client) Confirm(ctx context.Context, reservation string, amountMinor int64) error {
+	body, err := json.Marshal(Confirmation{amountMinor})
+	if err != nil {
+		return err
+	}
+	_, err = c.post(ctx, "/v1/reservations/"+url.PathEscape(reservation)+"/confirm", body)
 	return err
 }
 

@@ -9,6 +9,8 @@
 //	  - Counting is one conditional update, so two deposits at once cannot both take the rest.
 //	  - The limit service is asked outside of any database transaction. No answer is a refusal (fail closed), and since the service may
 //	    have reserved all the same, it is told to release until it has heard.
+//	  - A reservation goes out with its order: Hold keeps it in the transaction that commits the order, so that what another tab's refusal
+//	    withdraws is not sent. What is paid less than reserved is free again, here at once and there with the confirmation.
 //	  - A reservation is kept while an outcome is unknown: nothing but Confirm and Release ends it, and Step tells the service in the
 //	    background until it answers. All three calls may be repeated.
 //

@@ -33,10 +33,11 @@ type Answer struct {
 }
 
 // Authority is the central limit file. Every call may be repeated with the same
-// reservation; Client is one.
+// reservation; Client is one. A confirmation may be of less than was reserved:
+// the difference is free again.
 type Authority interface {
 	Reserve(ctx context.Context, reservation, person string, amountMinor int64) (Answer, error)
-	Confirm(ctx context.Context, reservation string) error
+	Confirm(ctx context.Context, reservation string, amountMinor int64) error
 	Release(ctx context.Context, reservation string) error
 }
 
@@ -78,6 +79,10 @@ const (
 
 // errReleased refuses to take up what was given back.
 var errReleased = psd2.Fail(psd2.CodeConflict, "reservation_ended", "the reservation has ended")
+
+// ErrLowered says that less is reserved for the payment by now than is asked for:
+// its payer has taken less in another tab.
+var ErrLowered = psd2.Fail(psd2.CodeConflict, "amount_lowered", "the payment's amount has been lowered meanwhile")
 
 // Reserve takes room for a deposit: at the authority, if there is one, and then
 // in the hub's own count, by the limit that the authority tells. An error means
@@ -148,7 +153,11 @@ func note(tx *store.Tx, r Request) (counted bool, err error) {
 	switch {
 	case err == nil && old.State == "released":
 		return false, errReleased
-	case err == nil && (old.Counted || old.Amount == r.AmountMinor):
+	case err == nil && old.Counted && old.Amount > r.AmountMinor:
+		return true, shrink(tx, old, r.AmountMinor)
+	case err == nil && old.Counted && old.Amount < r.AmountMinor:
+		return false, ErrLowered
+	case err == nil && old.Amount == r.AmountMinor:
 		return old.Counted, nil
 	case err == nil: // the last answer was never heard; that amount is not wanted any more
 		return false, psd2.Fail(psd2.CodeConflict, "reservation_changed", "another amount is being asked for")
@@ -162,6 +171,29 @@ func note(tx *store.Tx, r Request) (counted bool, err error) {
 	_, err = tx.Exec(`INSERT INTO limit_reservations (payment_id, person_key, month, amount_minor, state, counted, told, tries, next_at, created_at)
 		VALUES (?, ?, ?, ?, 'reserved', 0, '', 0, 0, ?)`, r.PaymentID, r.PersonKey, month, r.AmountMinor, tx.Now.UnixMicro())
 	return false, err
+}
+
+// shrink makes a reservation that counts smaller. The authority hears of it with
+// the confirmation.
+func shrink(tx *store.Tx, r reservation, minor int64) error {
+	n, err := tx.Exec(`UPDATE limit_reservations SET amount_minor = ? WHERE payment_id = ? AND amount_minor = ? AND counted = 1`, minor, r.PaymentID, r.Amount)
+	if err != nil || n == 0 { // another has done so
+		return err
+	}
+	_, err = tx.Exec(`UPDATE limit_months SET used_minor = used_minor - ? WHERE person_key = ? AND month = ?`, r.Amount-minor, r.PersonKey, r.Month)
+	return err
+}
+
+// Hold fails unless a payment's amount is reserved, and keeps it so until the
+// transaction ends: the one that commits the order, since another tab's refusal
+// may have withdrawn the reservation after this one was granted. It locks the
+// reservation before the payment, as Withdraw does.
+func (k *Keeper) Hold(tx *store.Tx, paymentID string, amountMinor int64) error {
+	n, err := tx.Exec(`UPDATE limit_reservations SET state = state WHERE payment_id = ? AND counted = 1 AND amount_minor >= ?`, paymentID, amountMinor)
+	if err == nil && n == 0 {
+		err = errReleased
+	}
+	return err
 }
 
 // count takes a noted reservation into its month, if the person's limit leaves
@@ -218,6 +250,11 @@ func forget(tx *store.Tx, paymentID string) error {
 func (k *Keeper) Withdraw(ctx context.Context, paymentID string) (again bool, err error) {
 	err = k.db.Tx(ctx, func(tx *store.Tx) error {
 		again = false
+		// An order that is being committed holds the reservation: its state is read
+		// after that.
+		if _, err := tx.Exec(`UPDATE limit_reservations SET state = state WHERE payment_id = ?`, paymentID); err != nil {
+			return err
+		}
 		state, err := tx.PaymentState(paymentID)
 		switch {
 		case psd2.CodeOf(err) == psd2.CodeNotFound:
@@ -278,20 +315,26 @@ func (k *Keeper) Left(ctx context.Context, personKey string) (int64, error) {
 	return max(0, limit-used), nil
 }
 
-// Confirm makes a reservation final, in the transaction that learns that the
-// money has moved. It also takes a released one up again: money that moved
+// Confirm makes a reservation final, of as much as the payment is, in the
+// transaction that learns that the money has moved. It also takes a released one up again: money that moved
 // counts, whatever was believed before.
 func (k *Keeper) Confirm(tx *store.Tx, paymentID string) error {
-	return k.end(tx, paymentID, "confirmed")
+	paid, err := tx.PaymentAmount(paymentID)
+	if err != nil && psd2.CodeOf(err) != psd2.CodeNotFound {
+		return err
+	}
+	return k.end(tx, paymentID, "confirmed", paid)
 }
 
 // Release gives the room back, in the transaction that learns that no money
 // moves. An unknown outcome is no reason to call it.
 func (k *Keeper) Release(tx *store.Tx, paymentID string) error {
-	return k.end(tx, paymentID, "released")
+	return k.end(tx, paymentID, "released", 0)
 }
 
-func (k *Keeper) end(tx *store.Tx, paymentID, state string) error {
+// end takes a reservation to its end; paid is what the payment is, 0 when that
+// is not known.
+func (k *Keeper) end(tx *store.Tx, paymentID, state string, paid int64) error {
 	var r reservation
 	err := tx.Get(&r, selectReservations+`payment_id = ?`, paymentID)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -303,7 +346,10 @@ func (k *Keeper) end(tx *store.Tx, paymentID, state string) error {
 	if r.State == state || r.State == "confirmed" {
 		return nil
 	}
-	told, change, counted := "", int64(0), state == "confirmed"
+	told, change, amount, counted := "", int64(0), r.Amount, state == "confirmed"
+	if paid > 0 && paid < amount {
+		amount = paid
+	}
 	if k.authority != nil {
 		told = map[string]string{"confirmed": "confirm", "released": "release"}[state]
 	}
@@ -311,10 +357,12 @@ func (k *Keeper) end(tx *store.Tx, paymentID, state string) error {
 	case r.Counted && !counted:
 		change = -r.Amount
 	case counted && !r.Counted:
-		change = r.Amount
+		change = amount
+	case counted:
+		change = amount - r.Amount
 	}
-	n, err := tx.Exec(`UPDATE limit_reservations SET state = ?, counted = ?, told = ?, tries = 0, next_at = ? WHERE payment_id = ? AND state = ? AND counted = ?`,
-		state, number(counted), told, tx.Now.UnixMicro(), paymentID, r.State, number(r.Counted))
+	n, err := tx.Exec(`UPDATE limit_reservations SET state = ?, amount_minor = ?, counted = ?, told = ?, tries = 0, next_at = ? WHERE payment_id = ? AND state = ? AND counted = ? AND amount_minor = ?`,
+		state, amount, number(counted), told, tx.Now.UnixMicro(), paymentID, r.State, number(r.Counted), r.Amount)
 	if err != nil {
 		return err
 	}
@@ -350,11 +398,12 @@ func (k *Keeper) Step(ctx context.Context, now time.Time) (time.Time, error) {
 		return now.Add(idle), fmt.Errorf("limits: %w", err)
 	}
 	for _, r := range due {
-		tell := k.authority.Release
+		var failed error
 		if r.Told == "confirm" {
-			tell = k.authority.Confirm
+			failed = k.authority.Confirm(ctx, r.PaymentID, r.Amount)
+		} else {
+			failed = k.authority.Release(ctx, r.PaymentID)
 		}
-		failed := tell(ctx, r.PaymentID)
 		if err := k.heard(ctx, now, r, failed); err != nil {
 			return now.Add(idle), fmt.Errorf("limits: %w", err)
 		}

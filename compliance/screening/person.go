@@ -108,58 +108,19 @@ func (s *Service) register(tx *store.Tx, p *person) error {
 	return err
 }
 
-// discover takes in the persons that the journal's next events are about.
-func (s *Service) discover(ctx context.Context) (more bool, err error) {
-	var cursor int64
-	err = s.deps.Store.Tx(ctx, func(tx *store.Tx) (err error) { // reads only: an idle system must not write
-		cursor, err = tx.Cursor(leaseName)
-		return err
-	})
-	if err != nil {
-		return false, err
-	}
-	marks, err := s.deps.Store.MarksFrom(ctx, cursor, batch)
-	if err != nil {
-		return false, err
-	}
-	if len(marks) == 0 {
-		return false, nil
-	}
-	found, err := s.loadAll(ctx, marks)
-	if err != nil {
-		return false, err
-	}
-	led, err := s.lead(ctx, func(tx *store.Tx) error {
-		stored, err := tx.Cursor(leaseName)
-		if err != nil || stored != cursor { // whoever led meanwhile has read on
-			return err
-		}
-		for _, p := range found {
-			if err := s.register(tx, p); err != nil {
-				return err
+// newWalk takes in the persons that the journal's events are about. It shares its
+// lease with the rest of this process's work.
+func (s *Service) newWalk() *store.Walk[*person] {
+	return &store.Walk[*person]{
+		DB: s.deps.Store, Name: leaseName, Holder: s.deps.Holder, PerObject: true,
+		Read: func(ctx context.Context, m store.Mark) (*person, error) { return s.load(ctx, m.ObjectID) },
+		Take: func(tx *store.Tx, p *person) error {
+			if p == nil {
+				return nil
 			}
-		}
-		return tx.SetCursor(leaseName, marks[len(marks)-1].Position)
-	})
-	return led && len(marks) == batch, err
-}
-
-func (s *Service) loadAll(ctx context.Context, marks []store.Mark) (found []*person, err error) {
-	seen := map[string]bool{}
-	for _, m := range marks {
-		if seen[m.ObjectID] {
-			continue
-		}
-		seen[m.ObjectID] = true
-		p, err := s.load(ctx, m.ObjectID)
-		if err != nil {
-			return nil, err
-		}
-		if p != nil {
-			found = append(found, p)
-		}
+			return s.register(tx, p)
+		},
 	}
-	return found, nil
 }
 
 // onboard screens who is new, or has changed.

@@ -50,6 +50,9 @@ func (s *Service) look(ctx context.Context, books library, rows []personRow) ([]
 	out := make([]look, len(rows))
 	for i, r := range rows {
 		p, err := s.load(ctx, r.ObjectID)
+		if errors.Is(err, store.ErrDamaged) {
+			p, err = &person{}, nil // as if he had no name: runs report him as left out
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -81,6 +81,7 @@ type Service struct {
 	zone    *time.Location
 	shelf   shelf
 	metrics *metrics
+	walk    *store.Walk[*person]
 }
 
 // New makes the service. It reads no list yet: a directory that cannot be read
@@ -107,6 +108,7 @@ func New(c Config, d Deps) (*Service, error) {
 		return nil, fmt.Errorf("screening: %w", err)
 	}
 	s := &Service{cfg: c, deps: d, zone: zone, metrics: newMetrics(d.Metrics)}
+	s.walk = s.newWalk()
 	s.shelf.open(c)
 	return s, nil
 }
@@ -140,10 +142,11 @@ func (s *Service) Step(ctx context.Context, now time.Time) (next time.Time, err 
 	next = now.Add(idle)
 	listErr := s.shelf.refresh(now)
 	s.metrics.lists(listErr)
-	moreNew, err := s.discover(ctx)
+	again, err := s.walk.Step(ctx, now)
 	if err != nil {
 		return next, wrap(err)
 	}
+	moreNew := !again.After(now)
 	books := s.shelf.books()
 	if books == nil {
 		return next, wrap(errors.Join(listErr, s.measure(ctx, now)))

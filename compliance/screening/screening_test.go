@@ -275,3 +275,33 @@ func TestNothingKeptNamesAnybody(t *testing.T) {
 		}
 	})
 }
+
+// TestDamagedOrderStopsNobodysScreening: the person of an order that does not
+// open cannot be compared, and a run says so; all others are.
+func TestDamagedOrderStopsNobodysScreening(t *testing.T) {
+	databases(t, func(t *testing.T, w *world) {
+		s := w.service(nil)
+		damage := func(id string) {
+			must(t, w.db.Tx(ctx, func(tx *store.Tx) error {
+				_, err := tx.Exec(`UPDATE payments SET sealed = ? WHERE id = ?`, []byte("damaged"), id)
+				return err
+			}))
+		}
+		known := w.pay("p1", "Anna Koch", "1990-01-01", "DE")
+		must(t, w.rest(s))
+		damage(known.ID) // who was taken in before
+		damage(w.pay("p2", "Bert Koch", "1990-01-01", "DE").ID)
+		w.pay("p3", "Zenobia Quuxberger", "1980-02-03", "DE")
+		must(t, w.rest(s))
+		if w.findings() != 1 {
+			t.Errorf("%d findings of who pays after a damaged order, want 1", w.findings())
+		}
+		if n := w.number(`SELECT COUNT(*) FROM journal_aside WHERE walk = 'compliance.screening'`); n != 1 {
+			t.Errorf("%d orders set aside, want 1", n)
+		}
+		w.relist(s, villain, "8,Person,Somebody Else,1970-01-01,DE")
+		if n := w.number(`SELECT COUNT(*) FROM screening_runs WHERE failed = 1 AND state <> 'running'`); n == 0 {
+			t.Error("no run came to its end and reported whom it left out")
+		}
+	})
+}

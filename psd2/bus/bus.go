@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -71,7 +72,8 @@ type Bus struct {
 	metrics *metrics
 
 	setupMu sync.Mutex
-	streams bool // they exist, as far as we know
+	streams bool        // they exist, as far as we know
+	suspect atomic.Bool // the embedded server may have lost what it acknowledged; see mend
 	again   time.Time
 	backoff time.Duration
 
@@ -108,9 +110,11 @@ func Open(ctx context.Context, c Config, o Options) (*Bus, error) {
 		if err != nil {
 			return nil, err
 		}
+		embedded.damaged = b.metrics.damaged
 		if b.server, err = StartServer(embedded, o.Log); err != nil {
 			return nil, err
 		}
+		b.suspect.Store(true)
 		options = append(options, nats.InProcessServer(b.server), nats.UserInfo(hubUser, embedded.HubPassword))
 	}
 	if c.CredentialsFile != "" {
@@ -119,17 +123,12 @@ func Open(ctx context.Context, c Config, o Options) (*Bus, error) {
 	if c.CAFile != "" {
 		options = append(options, nats.RootCAs(c.CAFile))
 	}
-	var err error
-	if b.conn, err = nats.Connect(c.URL, options...); err == nil {
-		b.js, err = jetstream.New(b.conn, jetstream.WithPublishAsyncMaxPending(2*relayBatch),
-			jetstream.WithPublishAsyncTimeout(publishTimeout))
-	}
-	if err == nil && b.server != nil {
-		err = b.ready(ctx, o.Now())
-	} else if err == nil && b.conn.IsConnected() {
-		// What is not there yet is made later; what must not be stops the start.
-		if e := b.ready(ctx, o.Now()); errors.Is(e, errUnsafe) {
-			err = e
+	err := b.connect(ctx, options)
+	if err != nil && b.conn != nil && b.server != nil && ctx.Err() == nil && !errors.Is(err, errUnsafe) {
+		b.conn.Close()
+		if err = b.server.anew(err); err == nil {
+			b.backoff, b.again = 0, time.Time{}
+			err = b.connect(ctx, options)
 		}
 	}
 	if err != nil {
@@ -140,6 +139,23 @@ func Open(ctx context.Context, c Config, o Options) (*Bus, error) {
 		return nil, fmt.Errorf("bus: connect: %w", err)
 	}
 	return b, nil
+}
+
+// connect makes the connection, and the stream where a server answers.
+func (b *Bus) connect(ctx context.Context, options []nats.Option) (err error) {
+	if b.conn, err = nats.Connect(b.config.URL, options...); err != nil {
+		return err
+	}
+	b.js, err = jetstream.New(b.conn, jetstream.WithPublishAsyncMaxPending(2*relayBatch), jetstream.WithPublishAsyncTimeout(publishTimeout))
+	if err != nil || b.server == nil && !b.conn.IsConnected() {
+		return err
+	}
+	// What an external server does not have yet is made later; what it must not
+	// have stops the start.
+	if err = b.ready(ctx, b.opt.Now()); b.server == nil && !errors.Is(err, errUnsafe) {
+		return nil
+	}
+	return err
 }
 
 // embedded is the server this process runs.
@@ -229,7 +245,11 @@ var ErrNotReady = errors.New("bus: NATS is not ready")
 
 func (b *Bus) setup(ctx context.Context) error {
 	if b.server != nil {
-		if err := b.server.heal(); err != nil {
+		started, err := b.server.heal()
+		if started {
+			b.suspect.Store(true)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -247,6 +267,7 @@ func (b *Bus) setup(ctx context.Context) error {
 	old, err := b.js.Stream(ctx, want.Name)
 	switch {
 	case errors.Is(err, jetstream.ErrStreamNotFound):
+		b.suspect.Store(true)
 		b.opt.Log.Info("bus: making stream", "stream", want.Name, "replicas", want.Replicas)
 	case err != nil:
 		return fmt.Errorf("stream %s: %w", want.Name, err)

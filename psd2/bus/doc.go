@@ -21,7 +21,8 @@
 // syncs per delivery.
 //
 // With no URL the server is embedded: it keeps its files in a directory, is
-// reached in process only and listens nowhere.
+// reached in process only and listens nowhere. Files of it that are damaged are
+// mended when it starts, from the journal (mend.go).
 //
 // Neighbours: psd2/store gives journal, cursor and lease; webhooks and
 // compliance follow, psd2/consent and psd2/ops watch.

@@ -3,9 +3,12 @@ package bus
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/rialto-hub/rialto/psd2/store"
 )
 
 // StopServer kills the embedded server as a fault would.
@@ -71,4 +74,32 @@ func (b *Bus) Replicas(ctx context.Context) int {
 		return 0
 	}
 	return stream.CachedInfo().Config.Replicas
+}
+
+// Positions are those of the events that the stream holds, in its order.
+func (b *Bus) Positions(ctx context.Context) (list []int64) {
+	stream, err := b.js.Stream(ctx, eventsStream)
+	if err != nil {
+		panic(err)
+	}
+	state := stream.CachedInfo().State
+	for sequence := state.FirstSeq; sequence <= state.LastSeq && state.Msgs > 0; sequence++ {
+		position, err := jetStream{b}.position(ctx, stream, sequence)
+		if err != nil {
+			panic(err)
+		}
+		list = append(list, position)
+	}
+	return list
+}
+
+// StartWithin is how long a server may take to start in a directory.
+func StartWithin(dir string) time.Duration { return startWithin(dir) }
+
+// SetAside moves a server's streams aside once.
+func (s *Server) SetAside() error { return s.setAside(errNoJetStream) }
+
+// Lost is what a look at the stream says, within the caller's time.
+func (b *Bus) Lost(ctx context.Context, db *store.DB, acknowledged int64) (string, error) {
+	return jetStream{b}.lost(ctx, db, acknowledged)
 }

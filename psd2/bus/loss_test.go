@@ -45,10 +45,11 @@ func flip(t *testing.T, path string, bits int, random *rand.Rand) {
 
 // TestFlippedBitsInTheStreamLoseNothing: whatever a server makes of a block
 // with single wrong bits, Rebuild brings every event back, and who follows
-// goes by the journal. The bits are always the same: of some, a server never
-// comes to an end of recovering (see Server.start).
+// goes by the journal.
 func TestFlippedBitsInTheStreamLoseNothing(t *testing.T) {
-	random := rand.New(rand.NewPCG(3, 1))
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 1))
 	db, dir := testkit.SQLite(t, nil), t.TempDir()
 	b := open(t, bus.Config{Dir: dir}, nil)
 	r := b.Relay(db, "one")
@@ -138,7 +139,7 @@ func TestServerRestartedUnderLoadLosesNothing(t *testing.T) {
 		_, _ = r.Step(t.Context(), time.Now()) // the server is away now and then
 		_ = f.Attach(t.Context(), time.Now())
 		for { // as a consumer does: by the journal, whatever woke it
-			events, err := db.EventsFrom(t.Context(), position, 50)
+			events, err := db.WantedFrom(t.Context(), position, 50, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -2,10 +2,7 @@ package bus
 
 import (
 	"context"
-	"errors"
 	"fmt"
-
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/rialto-hub/rialto/psd2/store"
 )
@@ -19,11 +16,7 @@ func (b *Bus) Rebuild(ctx context.Context, db *store.DB, after int64, progress f
 	if err != nil {
 		return 0, fmt.Errorf("rebuild: %w", err)
 	}
-	if err := b.js.DeleteStream(ctx, eventsStream); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
-		return 0, fmt.Errorf("rebuild: delete stream: %w", err)
-	}
-	b.forget()
-	if err := b.ready(ctx, b.opt.Now()); err != nil {
+	if err := b.renew(ctx); err != nil {
 		return 0, fmt.Errorf("rebuild: %w", err)
 	}
 	for after < until {

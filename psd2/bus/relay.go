@@ -63,6 +63,9 @@ func (r *Relay) Step(ctx context.Context, now time.Time) (time.Time, error) {
 		}
 		return now.Add(relayIdle), err
 	}
+	if err := r.mend(ctx, now); err != nil {
+		return now.Add(time.Second), fmt.Errorf("relay: %w", err)
+	}
 	marks, err := r.waiting(ctx, now)
 	if err != nil {
 		return now.Add(time.Second), fmt.Errorf("relay: %w", err)

@@ -9,14 +9,16 @@ import (
 	"net/url"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	natsserver "github.com/nats-io/nats-server/v2/server"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
-// startTimeout bounds the start of an embedded server; recovery of a large
-// directory takes most of it.
+// startTimeout bounds the start of an embedded server that has nothing to read.
 const startTimeout = 30 * time.Second
 
 // ServerConfig describes a NATS server inside this process.
@@ -34,6 +36,8 @@ type ServerConfig struct {
 	// what user "hub" needs, who may do everything.
 	Adapters    []Adapter
 	HubPassword string
+
+	damaged prometheus.Counter // streams moved aside; nil: not counted
 }
 
 // Adapter is who serves a bank from outside.
@@ -93,12 +97,31 @@ func StartServer(c ServerConfig, log *slog.Logger) (*Server, error) {
 	return s, nil
 }
 
+// start starts a server, without its streams if it cannot use them.
 func (s *Server) start() error {
+	err := s.launch()
+	if errors.Is(err, errNoJetStream) {
+		if err = s.setAside(err); err == nil {
+			err = s.launch()
+		}
+	}
+	return err
+}
+
+// errNoJetStream says that a server cannot use its directory.
+var errNoJetStream = errors.New("bus: the embedded server has no JetStream that syncs always")
+
+func (s *Server) launch() error {
 	if s.config.Dir == "" {
 		return errors.New("bus: the embedded server needs a directory")
 	}
 	if err := os.MkdirAll(s.config.Dir, 0o700); err != nil {
 		return fmt.Errorf("bus: %w", err)
+	}
+	if s.config.Cluster.Name == "" { // a cluster mends a node from the others
+		if err := checkBlocks(s.config.Dir); err != nil {
+			return fmt.Errorf("%w: %w", errNoJetStream, err)
+		}
 	}
 	options := &natsserver.Options{
 		ServerName: "rialto", DontListen: true, NoSigs: true, NoSystemAccount: true,
@@ -120,24 +143,28 @@ func (s *Server) start() error {
 	if err != nil {
 		return fmt.Errorf("bus: embedded server: %w", err)
 	}
-	server.SetLoggerV2(&serverLog{s.log}, false, false, false)
+	said := &serverLog{log: s.log}
+	server.SetLoggerV2(said, false, false, false)
 	// Start recovers the streams, and of a damaged file may never come to an end.
 	started := make(chan struct{})
 	go func() { server.Start(); close(started) }()
 	select {
 	case <-started:
-	case <-time.After(startTimeout):
-		return errors.New("bus: the embedded server did not start in time: its streams may be damaged; move its directory away, the journal holds everything")
-	}
-	if !server.ReadyForConnections(startTimeout) {
-		server.Shutdown()
-		return errors.New("bus: the embedded server did not start in time")
+	case <-time.After(startWithin(s.config.Dir)):
+		// It goes on reading what it will not finish, and cannot be stopped: the
+		// next process starts without.
+		return errors.Join(errors.New("bus: the embedded server did not start in time; start again"), s.setAside(errors.New("it reads its streams without end")))
 	}
 	// A server that cannot use its directory goes on without JetStream; ours must not.
-	js := server.JetStreamConfig()
-	if js == nil || !js.SyncAlways {
+	last := said.last.Load()
+	if js := server.JetStreamConfig(); last != nil && strings.Contains(*last, "JetStream") || js == nil || !js.SyncAlways {
 		server.Shutdown()
-		return errors.New("bus: the embedded server has no JetStream that syncs always")
+		server.WaitForShutdown()
+		return errNoJetStream
+	}
+	if last != nil || !server.ReadyForConnections(startTimeout) {
+		server.Shutdown()
+		return errors.New("bus: the embedded server did not start")
 	}
 	s.nats = server
 	return nil
@@ -192,16 +219,16 @@ func (s *Server) InProcessConn() (net.Conn, error) {
 
 // heal starts the server again when it has stopped, or has given up JetStream
 // after a fault of its disk.
-func (s *Server) heal() error {
+func (s *Server) heal() (started bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.nats.Running() && s.nats.JetStreamEnabled() {
-		return nil
+		return false, nil
 	}
 	s.log.Warn("bus: the embedded server is down; starting it again")
 	s.nats.Shutdown()
 	s.nats.WaitForShutdown()
-	return s.start()
+	return true, s.start()
 }
 
 // Close stops the server and waits until its files are closed.
@@ -214,7 +241,10 @@ func (s *Server) Close() {
 
 // serverLog hands the server's words to slog. Its notices say nothing an
 // operator needs.
-type serverLog struct{ log *slog.Logger }
+type serverLog struct {
+	log  *slog.Logger
+	last atomic.Pointer[string] // what it gave up with
+}
 
 func (l *serverLog) say(level slog.Level, format string, args []any) {
 	l.log.Log(context.Background(), level, "nats: "+fmt.Sprintf(format, args...))
@@ -225,4 +255,7 @@ func (l *serverLog) Debugf(string, ...any)             {}
 func (l *serverLog) Tracef(string, ...any)             {}
 func (l *serverLog) Warnf(format string, args ...any)  { l.say(slog.LevelWarn, format, args) }
 func (l *serverLog) Errorf(format string, args ...any) { l.say(slog.LevelError, format, args) }
-func (l *serverLog) Fatalf(format string, args ...any) { l.say(slog.LevelError, format, args) }
+func (l *serverLog) Fatalf(format string, args ...any) {
+	l.say(slog.LevelError, format, args)
+	l.last.CompareAndSwap(nil, &format)
+}

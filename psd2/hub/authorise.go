@@ -214,8 +214,11 @@ func (h *Hub) call(ctx context.Context, a *psd2.Attempt, what string, do func(co
 // may be asked. seen is the payment of which that was decided.
 func (h *Hub) intend(ctx context.Context, seen *psd2.Payment, bankID, nonce string, info banks.Info, psu psd2.PSU, may leave) (a psd2.Attempt, p *psd2.Payment, err error) {
 	err = h.store.Tx(ctx, func(tx *store.Tx) error {
-		if may.keep != nil {
-			if err := may.keep(tx); err != nil {
+		for _, first := range []func(*store.Tx) error{may.recheck, may.keep} {
+			if first == nil {
+				continue
+			}
+			if err := first(tx); err != nil {
 				return err
 			}
 		}

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"net/netip"
 	"slices"
 
 	"github.com/rialto-hub/rialto/psd2"
@@ -35,6 +36,9 @@ type PayIn struct {
 	// the verdict is there and may be called again for the same payment: that
 	// changes nothing.
 	Keep func(*store.Tx) error
+	// Recheck holds what the verdict rests on against what stands now, in the
+	// transaction that commits the order; nil when nothing can have changed.
+	Recheck func(*store.Tx) error
 }
 
 // Risk is what monitoring found about a payment that may go on (RTS Art. 2(2)).
@@ -90,6 +94,7 @@ type Browser struct {
 	DeviceProof  string     // made with the browser's own key
 	Behaviour    string     // how the page was used, in coarse words, when the payer agreed
 	Amount       psd2.Money // that the payer was shown and agreed to
+	Address      netip.Addr // where it is
 	Language     string     // that its reader has chosen or asks for: in which he is shown what he confirms
 }
 
@@ -98,6 +103,7 @@ type leave struct {
 	confirm string        // the page on which the payer has to confirm first
 	ended   *psd2.Payment // the payment, when it must not go on
 	keep    func(*store.Tx) error
+	recheck func(*store.Tx) error
 	need    Needed // what stands of the policy's answer when the order goes on
 }
 
@@ -130,6 +136,7 @@ func (h *Hub) mayGoOn(ctx context.Context, p *psd2.Payment, approach string, b B
 	if verdict.Wait && !verdict.Refuse {
 		return l, psd2.Fail(psd2.CodeConflict, notYet, "the payment cannot be started yet; try again")
 	}
+	l.recheck = verdict.Recheck
 	why, keep := verdict.Reason, (func(*store.Tx) error)(nil)
 	if h.confirmation != nil && !verdict.Refuse {
 		need, err := h.confirmation.Need(ctx, Ask{Payment: p, Merchant: m, Approach: approach, StepUp: verdict.StepUp, Risk: verdict.Risk, Browser: b})

@@ -127,6 +127,7 @@ type Hub struct {
 	told      map[string]int64
 	toldFence int64
 
+	ledger    *store.Walk[dues]
 	keysUntil time.Time // requests up to then have no orphaned keys; SweepStep's own
 
 	asking sync.Map // ids of payments whose banks are being asked for a page
@@ -138,11 +139,13 @@ func New(c Config, d Deps) *Hub {
 		d.Log = slog.New(slog.DiscardHandler)
 	}
 	c = c.withDefaults()
-	return &Hub{
+	h := &Hub{
 		cfg: c, store: d.Store, banks: d.Banks, now: d.Now, wait: d.Wait, random: d.Random, log: d.Log,
 		metrics: newMetrics(d.Metrics), holder: d.Holder, told: map[string]int64{}, wake: make(chan struct{}, 1), slots: make(chan struct{}, c.Followers),
 		channels: d.Channels, gate: d.Gate, confirmation: d.Confirmation, vop: d.VoP, transfersWake: make(chan struct{}, 1),
 	}
+	h.ledger = h.newLedger()
+	return h
 }
 
 // Wake receives when Step has something to do sooner than it said.

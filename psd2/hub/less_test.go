@@ -7,6 +7,7 @@ import (
 
 	"github.com/rialto-hub/rialto/psd2"
 	"github.com/rialto-hub/rialto/psd2/hub"
+	"github.com/rialto-hub/rialto/psd2/store"
 )
 
 // meanwhile does something while the gate decides.
@@ -65,4 +66,24 @@ func TestNothingIsLoweredOnceAnOrderWasSent(t *testing.T) {
 		t.Fatal("less is offered all the same:", err)
 	}
 	w.wantState(p, psd2.StateFailed, psd2.ReasonLimitExceeded)
+}
+
+// What the verdict rests on may be gone when the order is committed: then it is
+// not sent, and the payer may try again.
+func TestAnOrderIsNotSentOnWhatIsGone(t *testing.T) {
+	w := one(t)
+	gone := psd2.Fail(psd2.CodeConflict, "not_yet", "try again")
+	var standing error = gone
+	w.guarded(&guard{verdict: hub.PayIn{Recheck: func(*store.Tx) error { return standing }}})
+	p := w.start()
+	before := w.tap.count("initiate")
+	_, _, err := w.hub.Authorise(ctx, p.ID, plain, rand.Text(), browser, hub.Browser{})
+	wantReason(t, err, "not_yet")
+	if got := w.load(p); got.State != psd2.StateAuthorizationRequired || len(got.Attempts) != 0 || w.tap.count("initiate") != before {
+		t.Fatalf("%s, %d attempts", got.State, len(got.Attempts))
+	}
+	standing = nil
+	if _, link, err := w.hub.Authorise(ctx, p.ID, plain, rand.Text(), browser, hub.Browser{}); err != nil || link == "" {
+		t.Fatal(link, err)
+	}
 }

@@ -33,10 +33,11 @@ func (h *Hub) StepStatements(ctx context.Context, now time.Time) (time.Time, err
 	if err != nil || !held {
 		return idle, err
 	}
-	more, err := h.expect(ctx)
+	next, err := h.ledger.Step(ctx, now)
 	if err != nil {
 		return idle, err
 	}
+	more := !next.After(now)
 	var errs []error
 	for _, err := range h.readAccounts(ctx) {
 		switch {
@@ -82,48 +83,40 @@ func (h *Hub) readAccounts(ctx context.Context) (results []error) {
 
 var errMore = errors.New("statement: there is more to read")
 
-// expect notes what the journal says was executed and so must come up on a
-// statement, and takes back what turned out not to have been. It goes by
-// position, so nothing is left out; what it notes twice counts once.
-func (h *Hub) expect(ctx context.Context) (more bool, err error) {
-	const cursor = "ledger"
-	var from int64
-	if err := h.store.Tx(ctx, func(tx *store.Tx) (err error) { from, err = tx.Cursor(cursor); return err }); err != nil {
-		return false, err
-	}
-	marks, err := h.store.MarksFrom(ctx, from, expectationBatch)
-	if err != nil || len(marks) == 0 {
-		return false, err
-	}
-	var wanted, over []psd2.ExpectedEntry
-	for _, m := range marks {
-		e, ok, err := h.expectation(ctx, m)
-		if err != nil {
-			return false, err
-		}
-		if ok && h.channels[e.AccountID] != nil {
-			wanted = append(wanted, e)
-		}
-		ended, err := h.withdrawn(ctx, m)
-		if err != nil {
-			return false, err
-		}
-		over = append(over, ended...)
-	}
-	err = h.store.Tx(ctx, func(tx *store.Tx) error {
-		for _, e := range wanted {
-			if err := tx.Expect(e); err != nil {
-				return err
+// dues are what an event lets expect on a statement, and what no longer.
+type dues struct{ wanted, over []psd2.ExpectedEntry }
+
+// newLedger is the walk that takes from the journal what was executed and so must come up on a
+// statement, and takes back what turned out not to have been. What it notes
+// twice counts once.
+func (h *Hub) newLedger() *store.Walk[dues] {
+	return &store.Walk[dues]{
+		DB: h.store, Name: "ledger", Holder: h.holder, Batch: expectationBatch,
+		Read: func(ctx context.Context, m store.Mark) (d dues, err error) {
+			e, ok, err := h.expectation(ctx, m)
+			if err != nil {
+				return d, err
 			}
-		}
-		for _, e := range over {
-			if err := tx.Withdraw(e.AccountID, e.EndToEndID); err != nil {
-				return err
+			if ok && h.channels[e.AccountID] != nil {
+				d.wanted = append(d.wanted, e)
 			}
-		}
-		return tx.SetCursor(cursor, marks[len(marks)-1].Position)
-	})
-	return len(marks) == expectationBatch, err
+			d.over, err = h.withdrawn(ctx, m)
+			return d, err
+		},
+		Take: func(tx *store.Tx, d dues) error {
+			for _, e := range d.wanted {
+				if err := tx.Expect(e); err != nil {
+					return err
+				}
+			}
+			for _, e := range d.over {
+				if err := tx.Withdraw(e.AccountID, e.EndToEndID); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
 }
 
 // expectation is what an event lets expect on a statement.
@@ -309,6 +302,11 @@ func (h *Hub) book(tx *store.Tx, accountID string, number int64, b banks.Booking
 		EndToEndID: b.EndToEndID, Reason: b.Reason, Class: psd2.EntryForeign, Counterparty: b.Counterparty, Remittance: b.Remittance,
 	}
 	o, err := h.ordered(tx, b.EndToEndID)
+	if errors.Is(err, store.ErrDamaged) {
+		// It stays foreign, for operators to see: what comes after must not wait for it.
+		h.log.Error("a statement's entry belongs to an order that is damaged", "account", accountID, "entry", number, "order", b.EndToEndID)
+		o, err = nil, nil
+	}
 	if err != nil {
 		return "", err
 	}

@@ -146,3 +146,23 @@ func TestOrphanedKeyIsReleased(t *testing.T) {
 		}
 	})
 }
+
+// TestWhatAWalkSetAsideIsShownToTheOperators: beside what the hub itself cannot
+// look at.
+func TestWhatAWalkSetAsideIsShownToTheOperators(t *testing.T) {
+	w := one(t)
+	p := w.start()
+	if err := w.db.Tx(ctx, func(tx *store.Tx) error { return tx.SetAside("sca.follow", store.Mark{ObjectID: p.ID, Position: 1}) }); err != nil {
+		t.Fatal(err)
+	}
+	list, err := w.hub.Stuck(ctx, 10)
+	if err != nil || len(list) != 1 || list[0].ObjectID != p.ID || list[0].Cause != "sca.follow: its row is damaged" {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	if _, err := w.hub.SweepStep(ctx, w.clock.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if n := gauge(t, w.metrics, "rialto_overdue_work", "set_aside"); n != 1 {
+		t.Errorf("%v counted", n)
+	}
+}

@@ -49,7 +49,7 @@ func (h *Hub) SweepStep(ctx context.Context, now time.Time) (time.Time, error) {
 	idle := now.Add(sweepPause)
 	_, held, err := h.own(ctx, sweepLease, sweepTTL)
 	if err != nil || !held {
-		h.overdue(store.Stuck{}, 0, 0) // the owner says
+		h.overdue(store.Stuck{}, 0, 0, 0) // the owner says
 		h.keysUntil = time.Time{}
 		return idle, err
 	}
@@ -60,7 +60,9 @@ func (h *Hub) SweepStep(ctx context.Context, now time.Time) (time.Time, error) {
 	handed, err := h.recovered(ctx, now)
 	keys, kerr := h.releaseKeys(ctx, now.Add(-overdueAfter))
 	err = errors.Join(err, kerr)
-	h.overdue(stuck, keys, handed)
+	aside, aerr := h.store.CountAside(ctx)
+	err = errors.Join(err, aerr)
+	h.overdue(stuck, keys, handed, aside)
 	if err == nil && stuck.Payments > 0 {
 		err = h.stepIn(ctx, now, h.store.Due, h.lookIn, h.store.Postpone)
 	}
@@ -82,8 +84,8 @@ func (h *Hub) releaseKeys(ctx context.Context, until time.Time) (n int64, err er
 	return n, err
 }
 
-func (h *Hub) overdue(s store.Stuck, keys, handed int64) {
-	for kind, n := range map[string]int64{"payments": s.Payments, "transfers": s.Transfers, "idempotency_keys": keys, "handed_over": handed} {
+func (h *Hub) overdue(s store.Stuck, keys, handed, aside int64) {
+	for kind, n := range map[string]int64{"payments": s.Payments, "transfers": s.Transfers, "idempotency_keys": keys, "handed_over": handed, "set_aside": aside} {
 		h.metrics.overdue.WithLabelValues(kind).Set(float64(n))
 	}
 }
@@ -101,7 +103,8 @@ func (h *Hub) stepIn(ctx context.Context, now time.Time, due func(context.Contex
 }
 
 // Stuck is an order that cannot be looked at: its row cannot be read, or there is
-// nobody to ask. It is tried again every minute, and a person should see why.
+// nobody to ask; or one that somebody who goes through the journal has set aside.
+// It is tried again every minute, and a person should see why.
 type Stuck struct {
 	ObjectID string // pay_…, ref_… or pot_…
 	Since    time.Time
@@ -118,7 +121,8 @@ type stuckRow struct {
 	Cause    string `db:"cause"`
 }
 
-// Stuck lists what was handed to the operators, the longest stuck first.
+// Stuck lists what was handed to the operators, the longest stuck first, and then
+// what was set aside.
 func (h *Hub) Stuck(ctx context.Context, limit int) ([]Stuck, error) {
 	var rows []stuckRow
 	err := h.store.Select(ctx, &rows, `SELECT object_id, since, last_at, tries, cause FROM stuck_work WHERE tries >= ? ORDER BY since LIMIT ?`, handOverAfter, limit)
@@ -129,7 +133,11 @@ func (h *Hub) Stuck(ctx context.Context, limit int) ([]Stuck, error) {
 	for i, r := range rows {
 		out[i] = Stuck{ObjectID: r.ObjectID, Since: time.UnixMicro(r.Since).UTC(), LastAt: time.UnixMicro(r.LastAt).UTC(), Tries: r.Tries, Cause: r.Cause}
 	}
-	return out, nil
+	asides, err := h.store.Asides(ctx, limit-len(out))
+	for _, a := range asides {
+		out = append(out, Stuck{ObjectID: a.ObjectID, Since: a.Since, LastAt: a.LastAt, Tries: a.Tries, Cause: a.Walk + ": its row is damaged"})
+	}
+	return out, err
 }
 
 // handOver notes that an order could not be looked at.

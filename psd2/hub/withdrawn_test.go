@@ -1,6 +1,7 @@
 package hub_test
 
 import (
+	"fmt"
 	mathrand "math/rand/v2"
 	"testing"
 	"time"
@@ -135,5 +136,33 @@ func TestDamagedDepositIsExpectedLikeAnyOther(t *testing.T) {
 		w.read()
 		w.clock.Add(25 * time.Hour)
 		w.wantBooks(2, 7500, 0)
+	})
+}
+
+// Money of an order that does not open is shown as nobody's, and the statement
+// is read on: what comes after it settles.
+func TestEntryOfADamagedOrderKeepsNoOtherFromBeingRead(t *testing.T) {
+	bothTills(t, func(t *testing.T, w *till) {
+		bad, good := w.deposit("p1", 5000, anna), w.deposit("p2", 2500, anna)
+		for i, p := range []*psd2.Payment{bad, good} {
+			w.account.Book(banks.Booking{ID: fmt.Sprint("B", i), Kind: banks.BookingCredit, In: true, Amount: p.Amount, EndToEndID: p.Last().EndToEndID, BookedAt: w.clock.Now(), Counterparty: anna})
+		}
+		if err := w.db.Tx(ctx, func(tx *store.Tx) error {
+			_, err := tx.Exec(`UPDATE payments SET sealed = ? WHERE id = ?`, []byte{1, 2, 3}, bad.ID)
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		w.read()
+		if got := w.load(good.ID).State; got != psd2.StateSettled {
+			t.Errorf("the deposit after it is %s", got)
+		}
+		var classes []string
+		if err := w.db.Select(ctx, &classes, `SELECT class FROM statement_entries ORDER BY number`); err != nil {
+			t.Fatal(err)
+		}
+		if len(classes) != 2 || classes[0] != string(psd2.EntryForeign) || classes[1] != string(psd2.EntryMatched) {
+			t.Errorf("the entries are %v", classes)
+		}
 	})
 }

@@ -91,7 +91,7 @@ func (d *disk) commit(do func() error) error {
 // connect is store.Options.Connect.
 func (d *disk) connect(dsn string) (driver.Connector, error) {
 	// Nobody pulls the plug in here; what a lost fsync does is not in the model.
-	return connector{d, strings.Replace(dsn, "synchronous(FULL)", "synchronous(OFF)", 1)}, nil
+	return connector{d, strings.Replace(dsn, "synchronous(NORMAL)", "synchronous(OFF)", 1)}, nil
 }
 
 type connector struct {

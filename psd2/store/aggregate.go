@@ -127,7 +127,7 @@ func (k *kind[T]) encode(db *DB, v *T, key cipher.AEAD) (doc string, sealed []by
 func (k *kind[T]) decode(db *DB, r row, key cipher.AEAD) (*T, error) {
 	v := new(T)
 	if err := json.Unmarshal(r.Doc, v); err != nil {
-		return nil, fmt.Errorf("decode %s: %w", k.name, err)
+		return nil, fmt.Errorf("%w: decode %s: %w", ErrDamaged, k.name, err)
 	}
 	*k.version(v) = r.Version
 	if key == nil {
@@ -138,7 +138,7 @@ func (k *kind[T]) decode(db *DB, r row, key cipher.AEAD) (*T, error) {
 		return nil, err
 	}
 	if err := json.Unmarshal(personal, k.personal(v)); err != nil {
-		return nil, fmt.Errorf("decode %s: %w", k.name, err)
+		return nil, fmt.Errorf("%w: decode %s: %w", ErrDamaged, k.name, err)
 	}
 	return v, nil
 }

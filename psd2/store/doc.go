@@ -7,9 +7,10 @@
 // DB.Tx runs a function as one logical transaction with one fixed time. On
 // PostgreSQL that is a transaction of its own. On SQLite a single writer runs
 // many logical transactions inside one physical one and commits them together:
-// many answers, one fsync. When one of them fails after it wrote, the group is
-// rolled back and run again, each behind a savepoint, so that it fails alone.
-// No one hears what became of his transaction before that commit is durable.
+// many answers, one fsync, during which the next ones already run. When one of
+// them fails after it wrote, the group is rolled back and run again, each behind
+// a savepoint, so that it fails alone. No one hears what became of his
+// transaction, or reads what another one wrote, before that is durable.
 //
 // # Payments and journal
 //

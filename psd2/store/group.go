@@ -49,9 +49,10 @@ func (e *sqliteEngine) tx(ctx context.Context, fn func(*Tx) error) error {
 }
 
 // write is the one goroutine that writes: it takes what waits, runs it as one
-// physical transaction, commits, and only then tells the callers.
+// physical transaction, commits, and hands it to whoever makes it durable and
+// then tells the callers (durable.go).
 func (e *sqliteEngine) write() {
-	defer close(e.done)
+	defer close(e.disk.groups)
 	for {
 		select {
 		case j := <-e.jobs:
@@ -70,29 +71,40 @@ func (e *sqliteEngine) write() {
 }
 
 func (e *sqliteEngine) runGroup(first *job) {
-	g := &group{q: sqliteWriter{e}, committed: &e.commits}
+	g := &group{q: sqliteWriter{e}, committed: &e.commits, landed: make(chan struct{})}
 	g.add(first)
+	e.gather(g)
+	e.disk.newest.Store(g) // before anybody can read what it commits
+	g.commit()
+	e.disk.groups <- g
+}
+
+// gather adds who comes while the disk is busy with the group before, and those
+// told of that one, who may be about to ask for more. It returns when the disk
+// is free for this group.
+func (e *sqliteEngine) gather(g *group) {
 	yielded := false
 	for len(g.jobs) < maxGroup {
 		select {
 		case j := <-e.jobs:
 			g.add(j)
-			yielded = false
+			yielded = true
 			continue
 		default:
 		}
-		if yielded {
-			break
+		if !yielded {
+			yielded = true
+			runtime.Gosched()
+			continue
 		}
-		yielded = true
-		runtime.Gosched() // those told of the last commit may be about to ask for the next
+		select {
+		case <-e.disk.free:
+			return
+		case j := <-e.jobs:
+			g.add(j)
+		}
 	}
-	if g.commit() && g.events {
-		e.told() // once for all of them: each would wake the same few
-	}
-	for _, j := range g.jobs {
-		tell(j.err, j)
-	}
+	<-e.disk.free
 }
 
 // group is one physical transaction. Its jobs run one after the other without
@@ -106,9 +118,11 @@ type group struct {
 	jobs    []*job
 	begun   bool
 	careful bool // behind savepoints
+	wrote   bool // there is something to make durable
 	events  bool // the journal was written
 
-	committed *atomic.Uint64 // counts commits; nil: not counted
+	committed *atomic.Uint64 // counts commits
+	landed    chan struct{}  // closed once the group is durable, or known not to be
 }
 
 func (g *group) add(j *job) {
@@ -156,7 +170,7 @@ func (g *group) one(j *job) (clean bool, err error) {
 	}
 	tx := &Tx{q: g.q, ctx: context.WithoutCancel(j.ctx)}
 	j.err = run(j.fn, tx)
-	g.events = g.events || tx.events
+	g.wrote, g.events = g.wrote || tx.wrote, g.events || tx.events
 	clean = j.err == nil || !tx.wrote
 	if g.careful {
 		if !clean {
@@ -169,19 +183,17 @@ func (g *group) one(j *job) (clean bool, err error) {
 	return clean, nil
 }
 
-// commit reports whether there was something to commit, and it was.
-func (g *group) commit() bool {
+// commit commits, if there is something to commit; nobody in it is told of that
+// yet.
+func (g *group) commit() {
 	if !g.begun {
-		return false
+		return
 	}
 	if err := g.plain("COMMIT"); err != nil {
 		g.abort(fmt.Errorf("store: commit: %w", err))
-		return false
+		return
 	}
-	if g.committed != nil {
-		g.committed.Add(1)
-	}
-	return true
+	g.committed.Add(1)
 }
 
 // abort ends the physical transaction and gives everybody in it the error.

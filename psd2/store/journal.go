@@ -117,14 +117,9 @@ func (db *DB) EventsAfter(ctx context.Context, merchantID string, position int64
 
 const eventsFrom = selectEvents + ` WHERE position > ? ORDER BY position LIMIT ?`
 
-// EventsFrom lists all merchants' events behind a position, for whoever catches
-// up.
-func (db *DB) EventsFrom(ctx context.Context, position int64, limit int) ([]psd2.Event, error) {
-	return db.events(ctx, eventsFrom, position, limit)
-}
-
-// WantedFrom is EventsFrom, but opens the data only of events whose type is
-// wanted: most of the journal is of no interest to most who follow it.
+// WantedFrom lists all merchants' events behind a position, for whoever catches
+// up. It opens the data only of events whose type is wanted (nil: of all): most
+// of the journal is of no interest to most who follow it.
 func (db *DB) WantedFrom(ctx context.Context, position int64, limit int, wanted func(eventType string) bool) ([]psd2.Event, error) {
 	var rows []eventRow
 	if err := db.Select(ctx, &rows, eventsFrom, position, limit); err != nil {

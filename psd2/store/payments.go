@@ -107,6 +107,16 @@ func (tx *Tx) PaymentState(id string) (s psd2.State, err error) {
 	return s, err
 }
 
+// PaymentAmount is the amount of a payment in its smallest unit, as this
+// transaction sees it.
+func (tx *Tx) PaymentAmount(id string) (minor int64, err error) {
+	err = tx.Get(&minor, `SELECT amount_minor FROM payments WHERE id = ?`, id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, psd2.NotFound("payment")
+	}
+	return minor, err
+}
+
 // LowerPayment makes a payment's amount smaller, in its column too.
 func (tx *Tx) LowerPayment(id string, to psd2.Money) (*psd2.Payment, error) {
 	p, err := tx.UpdatePayment(id, func(p *psd2.Payment) error { return p.Lower(to, tx.Now) })
@@ -179,6 +189,7 @@ func (db *DB) Payments(ctx context.Context, f Filter) (list []*psd2.Payment, nex
 		and("state = ?", string(f.State))
 	}
 	if f.PlayerReference != "" {
+		and("payments.person_id = ?", db.PersonID(f.MerchantID, f.PlayerReference)) // has the index
 		and("player_hash = ?", db.Lookup("player/"+f.MerchantID, f.PlayerReference))
 	}
 	if f.Reference != "" {

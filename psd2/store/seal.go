@@ -156,14 +156,14 @@ func (k *keyring) unseal(a cipher.AEAD, sealed []byte, place string) ([]byte, er
 		n += len(dataKey{}.id)
 	}
 	if len(sealed) < n+12+a.Overhead() || sealed[0] != sealVersion && sealed[0] != sealKeyed {
-		return nil, errors.New("store: a sealed value is damaged")
+		return nil, fmt.Errorf("%w: a sealed value is cut short", ErrDamaged)
 	}
 	if d, ok := a.(dataKey); ok && d.other(sealed) {
 		return nil, ErrErased
 	}
 	plain, err := a.Open(nil, sealed[n:n+12], sealed[n+12:], []byte(place))
 	if err != nil {
-		return nil, errors.New("store: a sealed value does not open: damaged, moved, or sealed with another key")
+		return nil, fmt.Errorf("%w: a sealed value does not open: changed, moved, or sealed with another key", ErrDamaged)
 	}
 	return plain, nil
 }

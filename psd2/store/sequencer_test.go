@@ -37,7 +37,7 @@ func journal(t testing.TB, db *store.DB, want int) []psd2.Event {
 	last := map[string]int64{}
 	for {
 		after := int64(len(all))
-		page, err := db.EventsFrom(ctx, after, 100)
+		page, err := db.WantedFrom(ctx, after, 100, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -139,7 +139,7 @@ func TestLateCommitIsNotSkipped(t *testing.T) {
 	journal(t, db, 4)
 	for name, read := range map[string]func() ([]psd2.Event, error){
 		"EventsAfter": func() ([]psd2.Event, error) { return db.EventsAfter(ctx, "mer_a", reader, 10) },
-		"EventsFrom":  func() ([]psd2.Event, error) { return db.EventsFrom(ctx, reader, 10) },
+		"WantedFrom":  func() ([]psd2.Event, error) { return db.WantedFrom(ctx, reader, 10, nil) },
 	} {
 		events, err := read()
 		if err != nil || len(events) != 1 || events[0].ObjectID != late.ID || events[0].Position != 4 {

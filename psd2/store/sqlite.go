@@ -19,13 +19,14 @@ import (
 )
 
 // Pragmas of every connection. They stand in the data source name: on a pool a
-// PRAGMA run once would reach one connection only. synchronous=FULL makes a
-// commit durable before it returns.
+// PRAGMA run once would reach one connection only. synchronous=NORMAL leaves it
+// to us to make a commit durable before anybody is told of it (durable.go).
 const (
-	pragmas = "?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_pragma=temp_store(memory)"
-	// The writer copies the WAL into the file whenever 16 MB have gathered: pages
-	// changed often are copied once, and no caller waits for it too often.
-	writerPragmas = "&_pragma=cache_size(-32000)&_pragma=wal_autocheckpoint(4000)&_pragma=journal_size_limit(67108864)"
+	pragmas = "?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)&_pragma=foreign_keys(1)&_pragma=temp_store(memory)"
+	// The log is copied into the file beside the writer (durable.go). He copies the
+	// rest when 64 MB have gathered, so that it begins anew.
+	writerPragmas = "&_pragma=cache_size(-32000)&_pragma=wal_autocheckpoint(16000)&_pragma=journal_size_limit(67108864)"
+	copierPragmas = "&_pragma=cache_size(-1000)"
 	readerPragmas = "&_pragma=cache_size(-8000)&_pragma=query_only(1)"
 )
 
@@ -41,11 +42,13 @@ type sqliteEngine struct {
 	prepared map[string]*sqlx.Stmt // prepared on readers
 
 	commits atomic.Uint64
-	told    func() // of a commit with events
+	told    func() // of durable events
 	jobs    chan *job
 	closing chan struct{} // closed to say that no more jobs are wanted
-	done    chan struct{} // closed when the writer has ended
+	done    chan struct{} // closed when everybody has been told, and the log left alone
 	stop    func() error
+
+	disk disk
 }
 
 func openSQLite(ctx context.Context, path string, connect func(dsn string) (driver.Connector, error), told func()) (_ engine, err error) {
@@ -78,10 +81,15 @@ func openSQLite(ctx context.Context, path string, connect func(dsn string) (driv
 		e.writers.Close()
 		return nil, fmt.Errorf("store: open sqlite: %w", err)
 	}
+	if err := e.disk.open(path, source, connect); err != nil {
+		return nil, fmt.Errorf("store: open sqlite: %w", errors.Join(err, e.readers.Close(), e.writers.Close()))
+	}
 	n := max(4, runtime.NumCPU())
 	e.readers.SetMaxOpenConns(n)
 	e.readers.SetMaxIdleConns(n)
 	go e.write()
+	go e.land()
+	go e.copyLog()
 	return e, nil
 }
 
@@ -102,7 +110,7 @@ func (e *sqliteEngine) close() error { return e.stop() }
 func (e *sqliteEngine) shutdown() error {
 	close(e.closing)
 	<-e.done
-	errs := []error{e.readers.Close()}
+	errs := []error{e.readers.Close(), e.disk.close()}
 	for _, s := range e.stmts {
 		errs = append(errs, s.Close())
 	}
@@ -156,9 +164,9 @@ func (e *sqliteEngine) get(ctx context.Context, dst any, query string, args []an
 	case err != nil:
 		return err
 	case s == nil:
-		return e.readers.GetContext(ctx, dst, query, args...)
+		return e.disk.settle(ctx, e.readers.GetContext(ctx, dst, query, args...))
 	}
-	return s.GetContext(ctx, dst, args...)
+	return e.disk.settle(ctx, s.GetContext(ctx, dst, args...))
 }
 
 func (e *sqliteEngine) sel(ctx context.Context, dst any, query string, args []any) error {
@@ -167,9 +175,9 @@ func (e *sqliteEngine) sel(ctx context.Context, dst any, query string, args []an
 	case err != nil:
 		return err
 	case s == nil:
-		return e.readers.SelectContext(ctx, dst, query, args...)
+		return e.disk.settle(ctx, e.readers.SelectContext(ctx, dst, query, args...))
 	}
-	return s.SelectContext(ctx, dst, args...)
+	return e.disk.settle(ctx, s.SelectContext(ctx, dst, args...))
 }
 
 // sqliteWriter runs the statements of the writing goroutine.

@@ -163,6 +163,7 @@ func (db *DB) Transfers(ctx context.Context, f TransferFilter) (list []*psd2.Tra
 		and("payment_id = ?", f.PaymentID)
 	}
 	if f.PlayerReference != "" {
+		and("transfers.person_id = ?", db.PersonID(f.MerchantID, f.PlayerReference)) // has the index
 		and("player_hash = ?", db.Lookup("player/"+f.MerchantID, f.PlayerReference))
 	}
 	if f.Reference != "" {

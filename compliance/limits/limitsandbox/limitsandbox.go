@@ -145,6 +145,13 @@ func (s *Server) reserve(w http.ResponseWriter, r *http.Request) {
 func (s *Server) end(state string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		id := r.PathValue("id")
+		var c limits.Confirmation
+		if state == "confirmed" {
+			if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 16<<10)).Decode(&c); err != nil || c.AmountMinor <= 0 {
+				http.Error(w, "no amount", http.StatusBadRequest)
+				return
+			}
+		}
 		o := s.orders[id]
 		if o == nil {
 			o = &order{month: s.month()}
@@ -152,6 +159,9 @@ func (s *Server) end(state string) http.HandlerFunc {
 		}
 		if o.state != "confirmed" {
 			o.state = state
+		}
+		if c.AmountMinor > 0 && c.AmountMinor < o.AmountMinor {
+			o.AmountMinor = c.AmountMinor // the rest is free again
 		}
 		w.WriteHeader(http.StatusNoContent)
 	}
