@@ -103,6 +103,30 @@ func TestSamplesAreDrawnByTheirIDs(t *testing.T) {
 	}
 }
 
+// Whoever says nothing gets one in a thousand; a negative number is none.
+func TestSamplesAreDrawnUnlessTheOperatorWantsNone(t *testing.T) {
+	for every, most := range map[int]int{0: 25, -1: 0} {
+		w := sqliteWorld(t, func(c *compliance.Config) { c.SampleEvery = every })
+		must(t, w.db.Tx(ctx, func(tx *store.Tx) error {
+			for i := range 10000 {
+				f := finding(func(f *compliance.Finding) {
+					f.ID, f.EntityKey = fmt.Sprint("low_", i), fmt.Sprint("p", i)
+					f.PersonID, f.At = "", w.clock.Now()
+				})
+				if err := w.RaiseSample(tx, f); err != nil {
+					return err
+				}
+			}
+			return nil
+		}))
+		list, _, err := w.Queue(ctx, anna, compliance.Filter{Samples: true, Limit: 200})
+		must(t, err)
+		if len(list) > most || most > 0 && len(list) == 0 {
+			t.Errorf("sample_every %d: %d of 10000 were drawn", every, len(list))
+		}
+	}
+}
+
 func TestRulesPrecisionComesFromOutcomes(t *testing.T) {
 	w := sqliteWorld(t)
 	for i, do := range []compliance.Action{compliance.ProposeFalsePositive, compliance.ProposeFalsePositive, compliance.ProposeFalsePositive, compliance.ProposeNoSuspicion} {

@@ -210,11 +210,13 @@ type Checkpoint struct {
 	Seq    int64  `json:"seq"`
 	Hash   string `json:"hash"`
 	At     int64  `json:"at"`
+	Head   string `json:"head,omitempty"` // of an end: SHA-256 of the file's first line
 }
 
-func (d *Desk) sign(kind string, seq int64, hash string, now time.Time) (Checkpoint, string, error) {
+// sign completes a checkpoint and signs it.
+func (d *Desk) sign(c Checkpoint, now time.Time) (Checkpoint, string, error) {
 	now = now.UTC().Truncate(time.Second)
-	c := Checkpoint{Format: AuditFormat, Kind: kind, Seq: seq, Hash: hash, At: now.UnixMicro()}
+	c.Format, c.At = AuditFormat, now.UnixMicro()
 	jws, err := d.signature(canonical(c), now)
 	return c, jws, err
 }
@@ -245,7 +247,7 @@ func (d *Desk) checkpoint(ctx context.Context, now time.Time) error {
 		if head.Seq == last.Seq {
 			return nil
 		}
-		c, jws, err := d.sign("checkpoint", head.Seq, head.Hash, now)
+		c, jws, err := d.sign(Checkpoint{Kind: "checkpoint", Seq: head.Seq, Hash: head.Hash}, now)
 		if err != nil {
 			return err
 		}

@@ -113,21 +113,33 @@ func TestEveryTamperedChainNamesItsFirstBadRow(t *testing.T) { // D07
 	}
 }
 
-// TestEveryFlippedBitIsSeen flips one bit in every byte of the file.
+// TestEveryFlippedBitIsSeen flips one bit in every byte of the file; in a row's
+// line, that row is named.
 func TestEveryFlippedBitIsSeen(t *testing.T) { // D07
 	w := sqliteWorld(t)
-	file := []byte(strings.Join(chain(t, w), ""))
-	head := bytes.IndexByte(file, '\n') // the head's keys are not believed when others are given
-	for i := head + 1; i < len(file); i++ {
-		if i%7 != 0 && i > 2000 { // all of the first rows, a seventh of the rest: signatures take time
-			continue
+	lines := chain(t, w)
+	file := []byte(strings.Join(lines, ""))
+	i, row := -1, int64(0)
+	for _, line := range lines {
+		isRow := strings.HasPrefix(line, `{"kind":"row"`)
+		if isRow {
+			row++
 		}
-		file[i] ^= 1
-		r, err := compliance.VerifyAudit(bytes.NewReader(file), w.keys.Public(), nil)
-		if err == nil && r.Problem == "" {
-			t.Fatalf("a flipped bit in byte %d (%q) was not seen", i, file[max(i-20, 0):i+1])
+		for range len(line) {
+			i++
+			if i%7 != 0 && row > 2 { // all of the first rows, a seventh of the rest: signatures take time
+				continue
+			}
+			file[i] ^= 1
+			r, err := compliance.VerifyAudit(bytes.NewReader(file), w.keys.Public(), nil)
+			if err == nil && r.Problem == "" {
+				t.Fatalf("a flipped bit in byte %d (%q) was not seen", i, file[max(i-20, 0):i+1])
+			}
+			if err == nil && isRow && r.BadRow != row {
+				t.Fatalf("a flipped bit in row %d (%q) is reported of row %d: %s", row, file[max(i-20, 0):i+1], r.BadRow, r.Problem)
+			}
+			file[i] ^= 1
 		}
-		file[i] ^= 1
 	}
 }
 
@@ -168,6 +180,32 @@ func TestTamperedTableIsSeen(t *testing.T) { // D07
 				t.Errorf("report: %+v", r)
 			}
 		})
+	}
+}
+
+// TestRowHashedAnewIsSeen: who may write the table changes a row, and hashes it
+// and all after it anew. He cannot sign.
+func TestRowHashedAnewIsSeen(t *testing.T) { // D07
+	w := sqliteWorld(t)
+	chain(t, w)
+	first := verify(t, w, exported(t, w), nil)
+	var rows []compliance.Line
+	must(t, w.db.Select(ctx, &rows, `SELECT seq, at, actor_kind, actor, action, object, subject, detail, sealed, hash FROM compliance_audit ORDER BY seq`))
+	hash := rows[1].Hash
+	rows[2].Actor = "ofc_bnna"
+	must(t, w.db.Tx(ctx, func(tx *store.Tx) error {
+		for _, r := range rows[2:] {
+			hash = compliance.Chained(r.AuditRow, hash)
+			if _, err := tx.Exec(`UPDATE compliance_audit SET actor = ?, hash = ? WHERE seq = ?`, r.Actor, hash, r.Seq); err != nil {
+				return err
+			}
+		}
+		_, err := tx.Exec(`UPDATE compliance_audit_head SET hash = ? WHERE id = 1`, hash)
+		return err
+	}))
+	r := verify(t, w, exported(t, w), nil)
+	if first.Problem != "" || r.BadRow != 3 || r.Rows != 2 || !strings.Contains(r.Problem, "made anew") {
+		t.Errorf("before %+v, after %+v", first, r)
 	}
 }
 

@@ -30,8 +30,8 @@ type Config struct {
 	// CheckpointEvery is the longest that rows of the audit chain stay without
 	// a signed checkpoint. Default one minute.
 	CheckpointEvery time.Duration `yaml:"checkpoint_every"`
-	// SampleEvery takes one of so many decisions below the line into the queue.
-	// 0 takes none.
+	// SampleEvery takes one of so many decisions below the line into the queue,
+	// so that officers see what the rules leave out. Default 1000; negative: none.
 	SampleEvery int `yaml:"sample_every"`
 	// MonthlyLimitMinor is drawn in the player's timeline, in cents. Default
 	// 100000 (GlüStV §6c(1)).
@@ -106,6 +106,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.CheckpointEvery == 0 {
 		c.CheckpointEvery = time.Minute
+	}
+	if c.SampleEvery == 0 {
+		c.SampleEvery = 1000
 	}
 	if c.MonthlyLimitMinor == 0 {
 		c.MonthlyLimitMinor = 100000

@@ -159,9 +159,9 @@ func completeReport() goaml.Report {
 		Complaint:  "keine",
 		Indicators: []string{p.Indicators[0].Code},
 		Officer:    goaml.Person{FirstName: "Maria", LastName: "Meise", Email: "fiu@casino.example"},
-		Subject: goaml.Person{FirstName: "Jörg", LastName: "Müßig", BirthDate: "1980-02-29", Nationality: "DE", Residence: "DE",
+		Subject: goaml.Person{FirstName: "Jörg", LastName: "Müßig", BirthDate: "1980-02-29", BirthPlace: "Görlitz", Nationality: "DE", Residence: "DE",
 			Address: "Königstraße 5", PostCode: "10115", City: "Berlin"},
-		Transactions: []goaml.Transaction{{Number: "pay_1", At: time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC), Amount: psd2.Euro(199900), FromSubject: true,
+		Transactions: []goaml.Transaction{{Number: "pay_1", At: time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC), Amount: psd2.Euro(199900), Purpose: "Einzahlung", FromSubject: true,
 			From: goaml.Account{Name: "Jörg Müßig", IBAN: "DE02120300000000202051"}, To: goaml.Account{Name: "Casino GmbH", IBAN: "DE89370400440532013000"}}},
 	}
 }

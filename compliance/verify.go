@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -63,11 +65,12 @@ func (d *Desk) ExportAudit(ctx context.Context, w io.Writer, o Officer) error {
 	}
 	out := bufio.NewWriter(w)
 	line := func(v any) { out.Write(append(canonical(v), '\n')) } // bufio keeps the first error for Flush
-	line(headLine{"head", AuditFormat, keys})
+	first := headLine{"head", AuditFormat, keys}
+	line(first)
 	if err := d.exportRows(ctx, head.Seq, line); err != nil {
 		return err
 	}
-	end, jws, err := d.sign("end", head.Seq, head.Hash, now)
+	end, jws, err := d.sign(Checkpoint{Kind: "end", Seq: head.Seq, Hash: head.Hash, Head: digest(canonical(first))}, now)
 	if err != nil {
 		return err
 	}
@@ -105,7 +108,7 @@ func (d *Desk) exportRows(ctx context.Context, last int64, line func(any)) error
 			line(rowLine{"row", r.AuditRow, r.Hash})
 			for len(points) > 0 && points[0].Seq <= r.Seq {
 				p := points[0]
-				line(signedLine{"checkpoint", Checkpoint{AuditFormat, "checkpoint", p.Seq, p.Hash, p.At}, p.JWS})
+				line(signedLine{"checkpoint", Checkpoint{Format: AuditFormat, Kind: "checkpoint", Seq: p.Seq, Hash: p.Hash, At: p.At}, p.JWS})
 				points = points[1:]
 			}
 		}
@@ -173,6 +176,7 @@ type verifier struct {
 	kept    map[int64]string
 	signers map[string]bool
 	begun   bool
+	first   string // digest of the head
 	ended   bool
 	seq     int64
 	hash    string
@@ -211,6 +215,12 @@ func (v *verifier) line(b []byte) error {
 	return bad{v.seq + 1, "the line is of no known kind"}
 }
 
+// digest is the SHA-256 of a line, in hexadecimal.
+func digest(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
 // exact decodes a line and demands that it is in its one form, so that a
 // changed byte cannot hide where decoding forgives it.
 func exact(b []byte, v any) bool {
@@ -222,7 +232,7 @@ func (v *verifier) head(b []byte) error {
 	if !exact(b, &h) || h.Kind != "head" || h.Format != AuditFormat {
 		return bad{1, "the file does not begin with the head of an audit export"}
 	}
-	v.begun = true
+	v.begun, v.first = true, digest(b)
 	if v.keys != nil {
 		return nil
 	}
@@ -270,8 +280,13 @@ func (v *verifier) signed(b []byte) error {
 		return bad{v.seq + 1, fmt.Sprintf("it is missing: a signed checkpoint says that the chain has %d rows", l.Checkpoint.Seq)}
 	case l.Kind == "checkpoint" && l.Checkpoint.Seq == v.point:
 		return bad{v.seq + 1, "a checkpoint stands in its place a second time"}
-	case l.Checkpoint.Seq < v.seq || l.Checkpoint.Hash != v.hash:
+	case l.Checkpoint.Seq < v.seq:
 		return bad{max(l.Checkpoint.Seq, 1), "the signed checkpoint about it says otherwise"}
+	case l.Checkpoint.Hash != v.hash: // the rows agree with each other: whoever changed one hashed all after it anew
+		v.report.Rows = v.point
+		return bad{v.point + 1, fmt.Sprintf("it, or one after it up to row %d, was changed and the chain made anew: the signed checkpoint says otherwise", v.seq)}
+	case l.Kind == "end" && l.Checkpoint.Head != v.first:
+		return bad{1, "the file's first line was changed: the signed end says otherwise"}
 	}
 	if !v.signers[verified.KeyID] {
 		v.signers[verified.KeyID] = true

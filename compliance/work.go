@@ -28,6 +28,31 @@ func (d *Desk) Case(ctx context.Context, o Officer, id string) (*Case, error) {
 	return c, nil
 }
 
+// Open is Case for who comes to work: a case to be worked that is nobody else's
+// is locked for him from then on. It is the same version of the case still.
+func (d *Desk) Open(ctx context.Context, o Officer, id string) (*Case, error) {
+	c, err := d.Case(ctx, o, id)
+	if err != nil || !c.opens(o, d.Now()) {
+		return c, err
+	}
+	err = d.tx(ctx, func(tx *store.Tx) error {
+		if c, err = loadCase(tx.Get, id); err != nil || !c.opens(o, tx.Now) {
+			return err
+		}
+		mine := c.LockedBy == o.ID && tx.Now.Before(c.LockedUntil)
+		c.lock(o, tx.Now)
+		_, err := tx.Exec(`UPDATE compliance_cases SET locked_by = ?, locked_name = ?, locked_until = ? WHERE id = ?`, c.LockedBy, c.LockedName, us(c.LockedUntil), id)
+		if err != nil || mine {
+			return err
+		}
+		return d.append(tx, byOfficer(o, "case.opened", id))
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open: %w", err)
+	}
+	return c, nil
+}
+
 // Act does something to a case: in the case, in what hangs on it, and in the
 // chain, or nowhere. It gives the case that work goes on with: the new one after
 // a Split, the other one after a Join. A conflict names who was faster, and when.

@@ -339,10 +339,23 @@ func (c *Case) relock(a Act, now time.Time) {
 	switch {
 	case a.Do == Note && c.lockedFor(a.By, now): // a word in passing
 	case a.Do == Take, a.Do == Investigate, a.Do == AskInfo, a.Do == Note, a.Do == Reopen, a.Do == Withdraw, a.Do == Wake, a.Do == Split:
-		c.LockedBy, c.LockedName, c.LockedUntil = a.By.ID, a.By.Name, now.Add(lockLife)
+		c.lock(a.By, now)
 	default:
 		c.LockedBy, c.LockedName, c.LockedUntil = "", "", time.Time{}
 	}
+}
+
+func (c *Case) lock(o Officer, now time.Time) {
+	c.LockedBy, c.LockedName, c.LockedUntil = o.ID, o.Name, now.Add(lockLife)
+}
+
+// opens reports whether looking at the case locks it: for who may work it, unless
+// it is a colleague's, waits for a reporting officer, or is his for long enough.
+func (c *Case) opens(o Officer, now time.Time) bool {
+	if !o.Has(workers...) || !slices.Contains(working, c.State) || c.lockedFor(o, now) || c.Escalated && !o.Has(MLRO) {
+		return false
+	}
+	return (c.Assignee == "" || c.Assignee == o.ID) && c.LockedUntil.Before(now.Add(lockLife/2))
 }
 
 func (c *Case) lockedFor(o Officer, now time.Time) bool {

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
@@ -27,6 +28,7 @@ import (
 	"github.com/rialto-hub/rialto/banks/sctinst"
 	"github.com/rialto-hub/rialto/banks/vop"
 	"github.com/rialto-hub/rialto/compliance"
+	"github.com/rialto-hub/rialto/compliance/console"
 	"github.com/rialto-hub/rialto/compliance/limits"
 	"github.com/rialto-hub/rialto/compliance/monitor"
 	"github.com/rialto-hub/rialto/compliance/rulebook"
@@ -36,6 +38,7 @@ import (
 	"github.com/rialto-hub/rialto/psd2/bus"
 	"github.com/rialto-hub/rialto/psd2/consent"
 	"github.com/rialto-hub/rialto/psd2/hub"
+	"github.com/rialto-hub/rialto/psd2/ops"
 	"github.com/rialto-hub/rialto/psd2/store"
 	"github.com/rialto-hub/rialto/sca"
 	"github.com/rialto-hub/rialto/webhooks"
@@ -63,6 +66,7 @@ type Config struct {
 	Banks    Banks           `yaml:"banks"`
 	Ops      Ops             `yaml:"ops"`
 	Officers Officers        `yaml:"officers"`
+	Staff    Staff           `yaml:"staff"`
 	// SCA is the hub's own authentication of payers; its origin is the public one.
 	SCA        sca.Config `yaml:"sca"`
 	WebPush    WebPush    `yaml:"web_push"`
@@ -182,6 +186,22 @@ type Ops struct {
 	URL string `yaml:"url"`
 }
 
+// Staff is the people who work here.
+type Staff struct {
+	// Roles are what each role may do: its name and a list of rights. Left out,
+	// they are those of configs/staff.yaml, which says which rights there are. A
+	// change counts from the next start on, for everybody who has the role.
+	Roles sca.Roles `yaml:"roles"`
+}
+
+//go:embed staff.yaml
+var staffRoles []byte
+
+// rights are all that the consoles know.
+func rights() []string {
+	return slices.Concat(ops.Rights, slices.Sorted(maps.Keys(console.Rights)))
+}
+
 // Log says what is logged.
 type Log struct {
 	Level slog.Level `yaml:"level"` // default INFO
@@ -264,6 +284,13 @@ func (c *Config) fill() error {
 	def(&c.WebPush.KeyFile, filepath.Join(c.DataDir, "web-push-key.json"))
 	def(&c.SigningKeysFile, filepath.Join(c.DataDir, "signing-keys.json"))
 	def(&c.Database.URL, "sqlite:"+filepath.Join(c.DataDir, "rialto.db"))
+	if len(c.Staff.Roles) == 0 {
+		d := yaml.NewDecoder(bytes.NewReader(staffRoles))
+		d.KnownFields(true)
+		if err := d.Decode(&c.Staff.Roles); err != nil {
+			return fmt.Errorf("config: staff.yaml: %w", err)
+		}
+	}
 	if c.NATS.URL == "" {
 		def(&c.NATS.Dir, filepath.Join(c.DataDir, "jetstream"))
 	}
@@ -301,6 +328,9 @@ func (c *Config) check() error {
 	}
 	if s := c.WebPush.Subject; s != "" && !strings.HasPrefix(s, "mailto:") && !strings.HasPrefix(s, "https://") {
 		errs = append(errs, errors.New("config: web_push.subject must begin with mailto: or https://"))
+	}
+	if err := c.Staff.Roles.Check(rights()); err != nil {
+		errs = append(errs, fmt.Errorf("config: staff.roles: %w", err))
 	}
 	for i, m := range c.Merchants {
 		if err := CheckMerchant(&m.Merchant); err != nil {

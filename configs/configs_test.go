@@ -91,6 +91,11 @@ func TestMistakesNameTheirLine(t *testing.T) {
 		"role":                {"roles: [api, payments]\n", `there is no role "payments"`},
 		"two roles in one":    {"roles: [\"api pages\"]\n", `there is no role "api pages"`},
 		"empty role":          {"roles: [\"\"]\n", `there is no role ""`},
+		"unknown right":       {"staff: {roles: {clerk: [\"payments:reed\"]}}\n", `role "clerk": there is no right "payments:reed", only`},
+		"role of staff twice": {"staff:\n  roles:\n    clerk: [\"desk:read\"]\n    clerk: [\"desk:admin\"]\n", `line 4: mapping key "clerk" already defined`},
+		"role without rights": {"staff: {roles: {clerk: []}}\n", `role "clerk" has no rights`},
+		"name of a role":      {"staff: {roles: {a clerk: [\"desk:read\"]}}\n", `role "a clerk"`},
+		"beside the roles":    {"staff:\n  rolls: {}\n", "line 2: field rolls not found"},
 		"certificate alone":   {"http: {cert_file: c}\n", "go together"},
 		"plain to the world":  {"http: {listen: \"0.0.0.0:8400\"}\n", "must be https"},
 		"merchant":            {"merchants: [{id: mer_1}]\n", "merchants[0]: id must look like mer_"},
@@ -122,11 +127,13 @@ hub: {expire_after: 10m, bank_timeout: 3s}
 limits: {token: {per_second: 2.5, burst: 7}}
 log: {level: debug}
 webhooks: {ports: [443, 8443]}
+staff: {roles: {clerk: ["payments:read"]}}
 `))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Hub.ExpireAfter != 10*time.Minute || c.Limits.Token.PerSecond != 2.5 || c.Log.Level.String() != "DEBUG" || len(c.HTTP.TrustedProxies) != 3 || c.HTTP.TrustedProxies[2].String() != "192.0.2.1/32" || !slices.Equal(c.Webhooks.Ports, []int{443, 8443}) {
+	if c.Hub.ExpireAfter != 10*time.Minute || c.Limits.Token.PerSecond != 2.5 || c.Log.Level.String() != "DEBUG" || len(c.HTTP.TrustedProxies) != 3 || c.HTTP.TrustedProxies[2].String() != "192.0.2.1/32" || !slices.Equal(c.Webhooks.Ports, []int{443, 8443}) ||
+		len(c.Staff.Roles) != 1 || !slices.Equal(c.Staff.Roles["clerk"], []string{"payments:read"}) {
 		t.Errorf("%+v", c)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
+	"net/netip"
 	"slices"
 	"strconv"
 
@@ -23,6 +24,7 @@ type Answer struct {
 	Method    Method // Passkey or TOTP
 	Code      string // TOTP: exactly its digits
 	Assertion []byte // Passkey: the credential as JSON
+	From      netip.Addr
 }
 
 // Result is a challenge's end.
@@ -58,7 +60,7 @@ func (s *Service) Answer(ctx context.Context, challengeID string, a Answer) (Res
 	if err != nil {
 		return Result{}, s.alarmed(ctx, p, row.PersonID, row.PaymentID, err)
 	}
-	return s.approve(ctx, challengeID, ticket, p)
+	return s.approve(ctx, challengeID, ticket, p, a.From)
 }
 
 // attempt counts a try and then compares: also when the count refuses, for a
@@ -197,7 +199,7 @@ func (s *Service) take(tx *store.Tx, personID string, t ticket, p *proof) error 
 
 // approve commits a success: the proof is used up, the challenge ends, the
 // receipt is there. All of it or nothing.
-func (s *Service) approve(ctx context.Context, challengeID string, t ticket, p proof) (Result, error) {
+func (s *Service) approve(ctx context.Context, challengeID string, t ticket, p proof, from netip.Addr) (Result, error) {
 	var paymentID string
 	err := s.db.Tx(ctx, func(tx *store.Tx) error {
 		var row challengeRow
@@ -212,7 +214,7 @@ func (s *Service) approve(ctx context.Context, challengeID string, t ticket, p p
 		if err := s.endChallenge(tx, challengeID, Approved, p.method); err != nil {
 			return err
 		}
-		return s.issue(tx, &row, &doc, p.method, p.evidence(row.LinkHash))
+		return s.approved(tx, &row, &doc, p.method, p.evidence(row.LinkHash), from)
 	})
 	if err != nil {
 		return Result{}, s.alarmed(ctx, p, t.personID, paymentID, err)

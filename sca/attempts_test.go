@@ -179,6 +179,20 @@ func TestEveryRefusalIsTheSame(t *testing.T) { // A12
 	}
 }
 
+// TestLockIsNotToldByWorkThatIsLeftOut: who is locked is compared for as well,
+// and refused whatever the comparison says.
+func TestLockIsNotToldByWorkThatIsLeftOut(t *testing.T) { // A12
+	w := sqlite(t)
+	w.guessed(w.withTOTP())
+	compared := 0
+	for _, says := range []error{nil, w.answerCode("chl_1", "")} {
+		refused(t, sca.Attempt(w.Service, t.Context(), w.person, sca.TOTP, func() error { compared++; return says }))
+	}
+	if compared != 2 {
+		t.Errorf("of two tries at a locked method %d were compared", compared)
+	}
+}
+
 func TestOfTwoLinksUsedAtOnceOneOpens(t *testing.T) {
 	twoHandles(t, func(t *testing.T, one, two *world) {
 		token, err := one.EnrolPayer(t.Context(), one.person)

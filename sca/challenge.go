@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -45,6 +46,7 @@ type Challenge struct {
 	Method    Method          // that ended it
 	PushSent  bool            // a device was asked
 	HandedOn  bool            // a phone answers; the desktop only watches
+	Again     bool            // the last confirmation of the payment did not suffice: it came from another country
 	Stands    bool            // approved, not yet used for an order, and not too old for one
 	CreatedAt time.Time
 	ExpiresAt time.Time
@@ -105,7 +107,9 @@ type challengeDoc struct {
 	Session webauthn.SessionData `json:"session"`
 	Options json.RawMessage      `json:"options,omitempty"`
 
-	Delegated bool `json:"delegated,omitempty"`
+	Delegated bool   `json:"delegated,omitempty"`
+	Country   string `json:"country,omitempty"` // in which it was asked for, when that is known
+	Again     bool   `json:"again,omitempty"`
 }
 
 const challengeColumns = `SELECT id, person_id, payment_id, purpose, state, level, link_hash, session_hash, phone_hash, method, push_factor, push_at, created_at, expires_at, ended_at, used_at, sealed FROM sca_challenges `
@@ -168,6 +172,8 @@ type BeginRequest struct {
 	// Delegated says that the bank has handed its authentication over to us by
 	// contract; the receipt says so too.
 	Delegated bool
+	From      netip.Addr // of that browser
+	Again     bool       // as the requirement has it
 	// Keep is the requirement's, for the transaction that opens the challenge; nil
 	// when it was kept before.
 	Keep func(*store.Tx) error
@@ -215,13 +221,13 @@ func (s *Service) prepare(ctx context.Context, r BeginRequest, methods []Method)
 		return nil, nil, err
 	}
 	expires := now.Add(s.cfg.ChallengeLife).Truncate(time.Second)
-	doc := &challengeDoc{Linked: r.Linked.with(nonce, expires), Methods: methods, Delegated: r.Delegated, Number: string([]byte{'0' + byte(number/10), '0' + byte(number%10)})}
+	doc := &challengeDoc{Linked: r.Linked.with(nonce, expires), Methods: methods, Delegated: r.Delegated, Again: r.Again, Country: s.country(r.From), Number: string([]byte{'0' + byte(number/10), '0' + byte(number%10)})}
 	row := &challengeRow{ID: psd2.NewID(prefixChallenge, now, s.random), PersonID: r.PersonID, PaymentID: r.Linked.PaymentID, Purpose: "payment",
 		State: string(Open), Level: string(r.Level), Session: r.Session, CreatedAt: now.UnixMicro(), ExpiresAt: expires.UnixMicro()}
 	if row.LinkHash, err = doc.Linked.Hash(); err != nil {
 		return nil, nil, err
 	}
-	if doc.Display, err = Render(CurrentTemplate, r.Language, doc.Linked); err != nil {
+	if doc.Display, err = Render(doc.Linked.template(), r.Language, doc.Linked); err != nil {
 		return nil, nil, err
 	}
 	if slices.Contains(methods, Passkey) {
@@ -252,7 +258,7 @@ func challengeOf(row *challengeRow, doc *challengeDoc) Challenge {
 	return Challenge{
 		ID: row.ID, PersonID: row.PersonID, PaymentID: row.PaymentID, State: State(row.State), Level: Level(row.Level), Methods: doc.Methods,
 		Linked: doc.Linked, LinkHash: row.LinkHash, Display: doc.Display, Number: doc.Number, Options: doc.Options, Method: Method(row.Method),
-		PushSent: row.PushAt != 0, HandedOn: row.Phone != "",
+		PushSent: row.PushAt != 0, HandedOn: row.Phone != "", Again: doc.Again,
 		CreatedAt: time.UnixMicro(row.CreatedAt).UTC(), ExpiresAt: time.UnixMicro(row.ExpiresAt).UTC(),
 	}
 }
@@ -326,11 +332,11 @@ var errVoid = psd2.Fail(psd2.CodeConflict, "sca_void", "the payment changed afte
 // Payments for which the policy asked nothing pass. An approval is used up: it is
 // good for one order (RTS Art. 4(1)), and another bank needs another one.
 func (s *Service) Recheck(tx *store.Tx, paymentID string, now Linked) error {
-	level, err := s.decidedLevel(tx, paymentID)
-	if err != nil || level == None {
+	d, err := s.decided(tx, paymentID)
+	if err != nil || d.Level == None {
 		return err
 	}
-	row, err := s.confirmed(tx, paymentID, level, now)
+	row, err := s.confirmed(tx, paymentID, d, now)
 	if err != nil {
 		return err
 	}
@@ -345,35 +351,44 @@ func (s *Service) Recheck(tx *store.Tx, paymentID string, now Linked) error {
 	return err
 }
 
-// Confirmed is Recheck at a level that was decided but not yet kept; it uses
-// nothing up.
-func (s *Service) Confirmed(tx *store.Tx, paymentID string, level Level, now Linked) error {
-	if level == None {
+// Confirmed is Recheck by a decision that is not yet kept; it uses nothing up.
+func (s *Service) Confirmed(tx *store.Tx, paymentID string, d Decision, now Linked) error {
+	if d.Level == None {
 		return nil
 	}
-	_, err := s.confirmed(tx, paymentID, level, now)
+	_, err := s.confirmed(tx, paymentID, d, now)
 	return err
 }
 
 // confirmed is the approval that stands for a payment as it is now.
-func (s *Service) confirmed(tx *store.Tx, paymentID string, level Level, now Linked) (*challengeRow, error) {
-	row, doc, err := s.approved(tx, paymentID)
+func (s *Service) confirmed(tx *store.Tx, paymentID string, d Decision, now Linked) (*challengeRow, error) {
+	row, doc, err := s.approval(tx, paymentID, 0)
 	if err != nil {
 		return nil, err
 	}
-	if row == nil || !s.stands(row) || !slices.Contains(level.allowed([]Method{Passkey, Push, TOTP}), Method(row.Method)) {
+	if row == nil || !s.stands(row) || !slices.Contains(d.Level.allowed([]Method{Passkey, Push, TOTP}), Method(row.Method)) {
 		return nil, errVoid
 	}
 	if now.PaymentID != paymentID || !doc.Linked.same(row.LinkHash, now) {
 		return nil, errVoid
 	}
+	if d.Again {
+		before, doc, err := s.approval(tx, paymentID, 1)
+		if err != nil {
+			return nil, err
+		}
+		if before == nil || !s.stands(before) || !doc.Linked.same(before.LinkHash, now) { // used for an order that is over, or of another amount
+			return nil, errVoid
+		}
+	}
 	return row, nil
 }
 
-// approved is a payment's confirmation, nil when there is none.
-func (s *Service) approved(tx *store.Tx, paymentID string) (*challengeRow, *challengeDoc, error) {
+// approval is a payment's last confirmation, or one of those before it; nil when
+// there is none.
+func (s *Service) approval(tx *store.Tx, paymentID string, before int) (*challengeRow, *challengeDoc, error) {
 	var row challengeRow
-	err := tx.Get(&row, challengeColumns+`WHERE payment_id = ? AND purpose = 'payment' AND state = 'approved' ORDER BY id DESC LIMIT 1`, paymentID)
+	err := tx.Get(&row, challengeColumns+`WHERE payment_id = ? AND purpose = 'payment' AND state = 'approved' ORDER BY id DESC LIMIT 1 OFFSET ?`, paymentID, before)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil, nil
 	}

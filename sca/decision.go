@@ -31,16 +31,19 @@ func (s *Service) keepDecision(tx *store.Tx, paymentID string, f Facts, d Decisi
 	return err
 }
 
-// decidedLevel is the level of a payment's last decision. A payment that was
-// never decided about needs a confirmation: a step that was left out must not
-// look like one that was not needed.
-func (s *Service) decidedLevel(tx *store.Tx, paymentID string) (Level, error) {
-	var level string
-	err := tx.Get(&level, `SELECT level FROM sca_decisions WHERE payment_id = ? ORDER BY id DESC LIMIT 1`, paymentID)
+// decided is a payment's last decision. A payment that was never decided about
+// needs a confirmation: a step that was left out must not look like one that was
+// not needed.
+func (s *Service) decided(tx *store.Tx, paymentID string) (d Decision, err error) {
+	var text string
+	err = tx.Get(&text, `SELECT decision FROM sca_decisions WHERE payment_id = ? ORDER BY id DESC LIMIT 1`, paymentID)
 	if errors.Is(err, sql.ErrNoRows) {
-		return Strong, nil
+		return Decision{Level: Strong}, nil
 	}
-	return Level(level), err
+	if err == nil {
+		err = json.Unmarshal([]byte(text), &d)
+	}
+	return d, err
 }
 
 // Kept is a stored decision.

@@ -19,16 +19,26 @@ type Display struct {
 	Text     string `json:"text"`
 }
 
-// CurrentTemplate is the wording new challenges get. An old one is never
+// template is the wording that shows all of a link. An old one is never
 // changed: it must render what people have seen.
-const CurrentTemplate = "p1"
+func (l Linked) template() string {
+	if l.Shop == (Shop{}) {
+		return "p1"
+	}
+	return "p2"
+}
 
-// wordings by template and language. {amount}, {name}, {iban} and {reference}
-// stand for the link's fields.
+// wordings by template and language. {amount}, {name}, {iban}, {reference},
+// {shop} and {domain} stand for the link's fields. The domain has a line of its
+// own, which no shop's name can look like.
 var wordings = map[string]map[string]string{
 	"p1": {
 		"en": "Pay {amount}\nto {name}\naccount {iban}\nreference {reference}",
 		"de": "Zahlung von {amount}\nan {name}\nKonto {iban}\nVerwendungszweck {reference}",
+	},
+	"p2": {
+		"en": "Pay {amount}\nto {name}\naccount {iban}\nreference {reference}\nfor {shop}\nwebsite {domain}",
+		"de": "Zahlung von {amount}\nan {name}\nKonto {iban}\nVerwendungszweck {reference}\nfür {shop}\nWebsite {domain}",
 	},
 	verifyTemplate: { // no payment: somebody is at his own factors
 		"en": "Change your ways to confirm payments\nNothing is paid",
@@ -48,7 +58,8 @@ func Render(template, language string, l Linked) (Display, error) {
 		text = texts[language]
 	}
 	filled := strings.NewReplacer("{amount}", amountText(language, l.Amount), "{name}", oneLine(l.CreditorName),
-		"{iban}", groups(string(l.CreditorIBAN)), "{reference}", oneLine(l.DebtorRef)).Replace(text)
+		"{iban}", groups(string(l.CreditorIBAN)), "{reference}", oneLine(l.DebtorRef),
+		"{shop}", oneLine(l.Shop.Name), "{domain}", oneLine(l.Shop.Domain)).Replace(text)
 	return Display{Template: template, Language: language, Text: filled}, nil
 }
 

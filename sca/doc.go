@@ -16,6 +16,10 @@
 //	Recheck ──▶ approved still and used up, or void        (right before the order goes to the bank: one order)
 //	Receipt ──▶ a JWS over all of it                       (receipt.go)
 //
+// What is shown names the shop as it was registered, and a confirmation from
+// another country than the browser it was asked for in does not suffice by itself
+// (country.go): somebody may have been made to scan another's QR code.
+//
 // Where nothing is asked here and the bank alone authenticates the payer, the
 // follower of the journal gives the payment a receipt that says so, with what the
 // hub saw (bankreceipt.go). Payees a person trusts (RTS Art. 13) are his own list
@@ -38,5 +42,6 @@
 // to another row they do not open.
 //
 // Neighbours: psd2/hub asks through Service, sca/app has the pages,
-// psd2/ops and compliance/console sign their people in through Staff.
+// psd2/ops and compliance/console sign their people in through Staff and ask it
+// for rights; which role has which is the operator's data (roles.go).
 package sca

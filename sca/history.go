@@ -31,6 +31,9 @@ type Requirement struct {
 	// PerformedBy says whose authentication is the one the law asks for: "aspsp",
 	// or "delegated" when the bank has handed it over to us.
 	PerformedBy string
+	// Elsewhere says that the last confirmation came from another country than the
+	// browser it was asked for in.
+	Elsewhere bool
 	// Keep writes the decision down with its facts. Call it in the transaction
 	// that acts on the decision, before Recheck.
 	Keep func(*store.Tx) error
@@ -38,10 +41,17 @@ type Requirement struct {
 
 // Require decides what a payment needs.
 func (s *Service) Require(ctx context.Context, p PaymentFacts) (Requirement, error) {
-	f := Facts{Amount: p.Amount, Risk: p.Risk, Approach: p.Approach, Merchant: p.Merchant}
-	f.Risk.Score += readBehaviour(p.Behaviour).Points()
-	var err error
-	if f.Risk, f.Reported, err = s.signals(ctx, p, f.Risk); err != nil {
+	f := Facts{Amount: p.Amount, Approach: p.Approach, Merchant: p.Merchant}
+	points, reasons, reported, err := s.signals(ctx, p)
+	if err != nil {
+		return Requirement{}, err
+	}
+	f.Reported, f.Risk = reported, p.Risk.and(points, reasons)
+	if p.Risk.Score > 0 || len(p.Risk.Reasons) > 0 {
+		own := Risk{}.and(points, reasons)
+		f.Own = &own
+	}
+	if f.Country, err = s.confirmedFrom(ctx, p.PaymentID); err != nil {
 		return Requirement{}, err
 	}
 	if f.History, err = s.history(ctx, p); err != nil {
@@ -56,7 +66,7 @@ func (s *Service) Require(ctx context.Context, p PaymentFacts) (Requirement, err
 	if f.Fraud, err = s.rates.now(ctx, s); err != nil {
 		return Requirement{}, err
 	}
-	r := Requirement{Decision: Decide(s.rules, f), PerformedBy: "aspsp"}
+	r := Requirement{Decision: Decide(s.rules, f), PerformedBy: "aspsp", Elsewhere: f.Country == CountryOther}
 	if p.Approach == ApproachDelegated {
 		r.PerformedBy = "delegated"
 	}

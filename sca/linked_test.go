@@ -73,6 +73,9 @@ func TestEveryBoundFieldChangesTheHash(t *testing.T) {
 		"name":     func(l *sca.Linked) { l.CreditorName += " " },
 		"account":  func(l *sca.Linked) { l.CreditorIBAN = "DE89370400440532013000" },
 		"ref":      func(l *sca.Linked) { l.DebtorRef = "deposit 1" },
+		"shop":     func(l *sca.Linked) { l.Shop.Name = "Casino Exemple" },
+		"domain":   func(l *sca.Linked) { l.Shop.Domain = "casino.example.net" },
+		"no shop":  func(l *sca.Linked) { l.Shop = sca.Shop{} },
 		"nonce":    func(l *sca.Linked) { l.Nonce = "x" },
 		"expiry":   func(l *sca.Linked) { l.Expires++ },
 	} {
@@ -98,6 +101,12 @@ func TestWhatWasShownRendersTheSame(t *testing.T) {
 		if d.Text != want {
 			t.Errorf("%s: %q", lang, d.Text)
 		}
+	}
+	if d, err := sca.Render("p2", "en", l); err != nil || !strings.HasSuffix(d.Text, "\nfor Casino Example\nwebsite casino.example") {
+		t.Errorf("%q %v", d.Text, err)
+	}
+	if d, err := sca.Render("p2", "de", l); err != nil || !strings.HasSuffix(d.Text, "\nfür Casino Example\nWebsite casino.example") {
+		t.Errorf("%q %v", d.Text, err)
 	}
 	// Stored and read again, it is what it was, and renders to itself.
 	w.withTOTP()
@@ -133,7 +142,6 @@ func TestConfirmedPaymentIsCheckedAgainBeforeItIsSent(t *testing.T) { // B06
 		t.Errorf("an unconfirmed payment passes: %v", err)
 	}
 	must(t, w.answerCode(w.begin("pay_1", sca.Any).ID, a.code()))
-	must(t, recheck("pay_1", w.linked("pay_1")))
 	changed := w.linked("pay_1")
 	changed.Amount.AmountMinor = 2501
 	if err := recheck("pay_1", changed); reason(err) != "sca_void" {
@@ -144,6 +152,7 @@ func TestConfirmedPaymentIsCheckedAgainBeforeItIsSent(t *testing.T) { // B06
 	if err := recheck("pay_1", other); reason(err) != "sca_void" {
 		t.Errorf("a changed payee passes: %v", err)
 	}
+	must(t, recheck("pay_1", w.linked("pay_1"))) // nothing else was wrong
 	must(t, w.Voided(t.Context(), "pay_1"))
 	if err := recheck("pay_1", w.linked("pay_1")); reason(err) != "sca_void" {
 		t.Errorf("a voided confirmation passes: %v", err)
@@ -187,7 +196,9 @@ func TestApprovalServesOneOrder(t *testing.T) {
 		t.Helper()
 		c, err := w.Latest(t.Context(), "pay_1", browser)
 		must(t, err)
-		err = w.db.Tx(t.Context(), func(tx *store.Tx) error { return w.Confirmed(tx, "pay_1", sca.Any, w.linked("pay_1")) })
+		err = w.db.Tx(t.Context(), func(tx *store.Tx) error {
+			return w.Confirmed(tx, "pay_1", sca.Decision{Level: sca.Any}, w.linked("pay_1"))
+		})
 		if (err == nil) != c.Stands {
 			t.Errorf("the challenge stands: %t, but %v", c.Stands, err)
 		}

@@ -59,6 +59,12 @@ type Facts struct {
 	Merchant Level      `json:"merchant"` // at least this; "" is none
 	Factors  []Method   `json:"factors"`  // the payer has
 	Fraud    Fraud      `json:"fraud"`
+	// Country is where the payment's last confirmation came from (CountrySame and
+	// so on); "" before there is one.
+	Country string `json:"country,omitempty"`
+	// Own is the risk without what monitoring's STEP_UP rules have found: those ask
+	// more of the payer, and never end his payment. Nil: they have found nothing.
+	Own *Risk `json:"own,omitempty"`
 	// Reported says that the payer told us that this very payment is not his.
 	Reported bool `json:"reported,omitempty"`
 }
@@ -101,12 +107,33 @@ type Decision struct {
 	Methods    []Method    `json:"methods,omitempty"` // of the payer's, that suffice
 	Exemptions []Exemption `json:"exemptions,omitempty"`
 	Reasons    []string    `json:"reasons,omitempty"` // the rules that applied
+	Again      bool        `json:"again,omitempty"`   // one confirmation does not suffice
 	Rules      string      `json:"rules"`             // their version
 }
 
 // Decide applies the rules. It is pure: the same facts and rules give the same
 // answer at any time, so every stored decision can be replayed.
 func Decide(r Rules, f Facts) Decision {
+	d := r.decide(f)
+	if d.Level != Block || f.Own == nil {
+		return d
+	}
+	own := f
+	own.Risk = *f.Own
+	if r.decide(own).Level == Block {
+		return d
+	}
+	d.Level, d.Methods, d.Exemptions = None, nil, r.exemptions(f)
+	for _, l := range []Level{WithPasskey, Strong, Any} { // the most that he can do
+		if d.Methods = l.allowed(f.Factors); len(d.Methods) > 0 {
+			d.Level = l
+			break
+		}
+	}
+	return d
+}
+
+func (r Rules) decide(f Facts) Decision {
 	d := Decision{Level: None, Rules: r.Version}
 	raise := func(l Level, reason string) {
 		d.Reasons = append(d.Reasons, reason)
@@ -115,9 +142,16 @@ func Decide(r Rules, f Facts) Decision {
 		}
 	}
 	for _, rule := range r.Levels {
-		if rule.applies(f) {
-			raise(rule.Level, rule.Reason)
+		if !rule.applies(f) {
+			continue
 		}
+		level := rule.Level
+		if rule.Again {
+			if d.Again = true; len(level.allowed(f.Factors)) == 0 {
+				level = Any // with what he has, then
+			}
+		}
+		raise(level, rule.Reason)
 	}
 	if f.Merchant.rank() > 0 {
 		raise(f.Merchant, "merchant")
@@ -150,6 +184,7 @@ func (rule LevelRule) applies(f Facts) bool {
 		rule.Device == "unknown" && f.Device.Known,
 		rule.Approach != "" && rule.Approach != f.Approach,
 		rule.Reported && !f.Reported,
+		rule.Country != "" && rule.Country != f.Country,
 		len(rule.RiskReasons) > 0 && !slices.ContainsFunc(f.Risk.Reasons, func(s string) bool { return slices.Contains(rule.RiskReasons, s) }):
 		return false
 	}

@@ -45,7 +45,7 @@ func TestLevels(t *testing.T) {
 		{"high risk", func(f *sca.Facts) { f.Risk.Score = 70 }, sca.WithPasskey, "passkey"},
 		{"an alert that he must not notice", func(f *sca.Facts) { f.Risk.Quiet = true }, sca.None, ""},
 		{"certain risk", func(f *sca.Facts) { f.Risk.Score = 90 }, sca.Block, ""},
-		{"stolen element", func(f *sca.Facts) { f.Risk.Reasons = []string{"stolen_element"} }, sca.Block, ""},
+		{"stolen element", func(f *sca.Facts) { f.Risk.Reasons = []string{"stolen_element"} }, sca.WithPasskey, "passkey"},
 		{"known scenario", func(f *sca.Facts) { f.Risk.Reasons = []string{"new_payee", "known_scenario"} }, sca.WithPasskey, "passkey"},
 		{"large", func(f *sca.Facts) { f.Amount = psd2.Euro(100000) }, sca.Strong, "passkey push"},
 		{"almost large", func(f *sca.Facts) { f.Amount = psd2.Euro(99999) }, sca.None, ""},
@@ -60,6 +60,10 @@ func TestLevels(t *testing.T) {
 		{"merchant asks, payer has nothing", func(f *sca.Facts) { f.Merchant, f.Factors = sca.Strong, nil }, sca.None, ""},
 		{"merchant never lifts a block", func(f *sca.Facts) { f.Merchant, f.Risk.Score = sca.Any, 95 }, sca.Block, ""},
 		{"reported by its payer", func(f *sca.Facts) { f.Reported = true }, sca.Block, ""},
+		{"confirmed from another country", func(f *sca.Facts) { f.Country = sca.CountryOther }, sca.WithPasskey, "passkey"},
+		{"the same, with a phone and a code", func(f *sca.Facts) { f.Country, f.Factors = sca.CountryOther, []sca.Method{sca.Push, sca.TOTP} }, sca.Any, "push totp"},
+		{"confirmed from the same country", func(f *sca.Facts) { f.Country = sca.CountrySame }, sca.None, ""},
+		{"nobody knows whence", func(f *sca.Facts) { f.Country = sca.CountryNoData }, sca.None, ""},
 		{"delegated", func(f *sca.Facts) { f.Approach = sca.ApproachDelegated }, sca.Strong, "passkey push"},
 		{"no factor", func(f *sca.Facts) { f.Risk.Score, f.Factors = 50, nil }, sca.None, ""},
 		{"only a code where a passkey is due", func(f *sca.Facts) { f.Risk.Score, f.Factors = 75, []sca.Method{sca.TOTP} }, sca.Block, ""},
@@ -74,6 +78,50 @@ func TestLevels(t *testing.T) {
 		}
 		if d.Level != c.want || strings.Join(ways, " ") != c.ways {
 			t.Errorf("%s: %+v", c.name, d)
+		}
+	}
+}
+
+// TestStepUpRulesNeverBlock: what monitoring's STEP_UP rules find, alone or added
+// up, asks the most that this payer can do. A BLOCK rule blocks, and what his own
+// factors show may.
+func TestStepUpRulesNeverBlock(t *testing.T) {
+	every := []sca.Method{sca.Passkey, sca.Push, sca.TOTP}
+	for _, c := range []struct {
+		name  string
+		rules sca.Risk // that STEP_UP rules have found
+		own   sca.Risk
+		have  []sca.Method
+		want  sca.Level
+		ways  string
+	}{
+		{"one weak rule", sca.Risk{Score: 40}, sca.Risk{}, every, sca.Strong, "passkey push"},
+		{"weak rules that add up to 70", sca.Risk{Score: 70}, sca.Risk{}, every, sca.WithPasskey, "passkey"},
+		{"weak rules that add up to 90", sca.Risk{Score: 90}, sca.Risk{}, every, sca.WithPasskey, "passkey"},
+		{"all of them", sca.Risk{Score: 100}, sca.Risk{}, every, sca.WithPasskey, "passkey"},
+		{"70, without a passkey", sca.Risk{Score: 70}, sca.Risk{}, []sca.Method{sca.TOTP, sca.Push}, sca.Strong, "push"},
+		{"90, without a passkey", sca.Risk{Score: 90}, sca.Risk{}, []sca.Method{sca.TOTP, sca.Push}, sca.Strong, "push"},
+		{"90, with a code alone", sca.Risk{Score: 90}, sca.Risk{}, []sca.Method{sca.TOTP}, sca.Any, "totp"},
+		{"90, with nothing: his bank asks him", sca.Risk{Score: 90}, sca.Risk{}, nil, sca.None, ""},
+		{"a family", sca.Risk{Score: 10, Reasons: []string{"known_scenario"}}, sca.Risk{}, []sca.Method{sca.TOTP}, sca.Any, "totp"},
+		{"on top of his own", sca.Risk{Score: 40}, sca.Risk{Score: 50, Reasons: []string{"not_me"}}, every, sca.WithPasskey, "passkey"},
+		{"his own alone", sca.Risk{}, sca.Risk{Score: 100, Reasons: []string{"not_me", "factor_cloned"}}, every, sca.Block, ""},
+		{"his own, with a rule beside", sca.Risk{Score: 5}, sca.Risk{Score: 100, Reasons: []string{"not_me", "factor_cloned"}}, every, sca.Block, ""},
+		{"his own, without a passkey", sca.Risk{Score: 5}, sca.Risk{Score: 70}, []sca.Method{sca.TOTP}, sca.Block, ""},
+	} {
+		f := quiet()
+		f.Factors, f.Own = c.have, &c.own
+		f.Risk = sca.Risk{Score: min(100, c.rules.Score+c.own.Score), Reasons: slices.Concat(c.rules.Reasons, c.own.Reasons)}
+		d := sca.Decide(rules(t), f)
+		ways := []string{}
+		for _, m := range d.Methods {
+			ways = append(ways, string(m))
+		}
+		if d.Level != c.want || strings.Join(ways, " ") != c.ways {
+			t.Errorf("%s: %+v", c.name, d)
+		}
+		if f.Reported = true; sca.Decide(rules(t), f).Level != sca.Block {
+			t.Errorf("%s: reported by its payer, and not blocked", c.name)
 		}
 	}
 }

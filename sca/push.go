@@ -56,6 +56,7 @@ type PushChallenge struct {
 	ExpiresAt time.Time `json:"expires_at"`
 	Left      int       `json:"left"` // seconds until then, by our clock
 	More      bool      `json:"more"` // MorePush would give more
+	Again     bool      `json:"again,omitempty"`
 }
 
 // pushAnswer is what a device signs: the text it has shown, the link, the
@@ -325,7 +326,7 @@ func (s *Service) PushChallenges(ctx context.Context, device Session) ([]PushCha
 			return nil, err
 		}
 		list = append(list, PushChallenge{ID: c.ID, Display: c.Display, LinkHash: c.LinkHash, IssuedAt: rows[i].PushAt / 1e6, ExpiresAt: c.ExpiresAt,
-			Left: int(c.ExpiresAt.Sub(s.db.Now()) / time.Second), More: c.mayWait()})
+			Left: int(c.ExpiresAt.Sub(s.db.Now()) / time.Second), More: c.mayWait(), Again: c.Again})
 	}
 	return list, nil
 }

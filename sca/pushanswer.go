@@ -38,7 +38,7 @@ func (s *Service) AnswerPush(ctx context.Context, device Session, jws string) (R
 	if verifyDevice(keys, jws, payload, s.db.Now()) != nil || !a.fits(row, doc) {
 		return Result{}, errRefused
 	}
-	return s.endPush(ctx, row, doc, f, ticket, a, jws)
+	return s.endPush(ctx, device, row, doc, f, ticket, a, jws)
 }
 
 func readPushAnswer(jws string) (payload []byte, a pushAnswer, err error) {
@@ -88,7 +88,7 @@ func (a *pushAnswer) fits(row *challengeRow, doc *challengeDoc) bool {
 
 // endPush ends the challenge as the device decided. The state is the first
 // that anybody reached.
-func (s *Service) endPush(ctx context.Context, row *challengeRow, doc *challengeDoc, f *factor, t ticket, a pushAnswer, jws string) (Result, error) {
+func (s *Service) endPush(ctx context.Context, device Session, row *challengeRow, doc *challengeDoc, f *factor, t ticket, a pushAnswer, jws string) (Result, error) {
 	r := Result{Method: Push}
 	var notices []Notice
 	err := s.db.Tx(ctx, func(tx *store.Tx) error {
@@ -127,7 +127,7 @@ func (s *Service) endPush(ctx context.Context, row *challengeRow, doc *challenge
 			if row.Purpose == "verify" {
 				return s.verified(tx, Session{hash: row.Session}, f.ID)
 			}
-			return s.issue(tx, row, doc, Push, Evidence{DeviceAnswer: jws, DeviceKey: f.secret.Device.JWK})
+			return s.approved(tx, row, doc, Push, Evidence{DeviceAnswer: jws, DeviceKey: f.secret.Device.JWK}, device.From)
 		}
 		notices, err = s.pushRefused(tx, row, r.State)
 		return err

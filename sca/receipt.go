@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -53,6 +54,14 @@ type Evidence struct {
 	DeviceKey         json.RawMessage `json:"device_key,omitempty"` // JWKS
 	StepHash          string          `json:"step_hash,omitempty"`
 	Bank              *BankEvidence   `json:"bank,omitempty"`
+}
+
+// approved notes where an approval came from, and issues its receipt.
+func (s *Service) approved(tx *store.Tx, row *challengeRow, doc *challengeDoc, method Method, e Evidence, from netip.Addr) error {
+	if _, err := tx.Exec(`UPDATE sca_challenges SET country = ? WHERE id = ?`, s.cameFrom(doc.Country, from), row.ID); err != nil {
+		return err
+	}
+	return s.issue(tx, row, doc, method, e)
 }
 
 // issue signs and keeps the receipt of an approval.

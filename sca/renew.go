@@ -38,11 +38,11 @@ func (s *Service) Renew(ctx context.Context, id, session string) (Challenge, err
 		return Challenge{}, err
 	}
 	next, row, err := s.prepare(ctx, BeginRequest{PersonID: c.PersonID, Linked: c.Linked, Level: c.Level, Session: old.Session,
-		Language: c.Display.Language, Delegated: doc.Delegated}, doc.Methods)
+		Language: c.Display.Language, Delegated: doc.Delegated, Again: doc.Again}, doc.Methods)
 	if err != nil {
 		return Challenge{}, err
 	}
-	row.Phone = old.Phone
+	row.Phone, next.Country = old.Phone, doc.Country // it was not asked for where it is renewed
 	err = s.db.Tx(ctx, func(tx *store.Tx) error {
 		var now challengeRow
 		if err := tx.Get(&now, challengeColumns+`WHERE id = ?`, id); err != nil {

@@ -59,7 +59,11 @@ type LevelRule struct {
 	Device        string   `yaml:"device"`      // "unknown"
 	Approach      string   `yaml:"approach"`
 	Reported      bool     `yaml:"reported"` // this very payment, by its payer
+	Country       string   `yaml:"country"`  // "other": the confirmation came from another country than the browser that asked
 	Level         Level    `yaml:"level"`
+	// Again, of a rule about a confirmation: another one is needed, at the level,
+	// or with what the payer has when he has nothing for it.
+	Again bool `yaml:"again"`
 }
 
 // SignalRule adds points to the risk of a person's payments, and its name to
@@ -139,8 +143,9 @@ func (r Rules) check() error {
 		return errors.New("sca rules: low_value.counter must be count or cumulative")
 	}
 	for _, rule := range r.Levels {
-		bare := rule.RiskAtLeast == 0 && len(rule.RiskReasons) == 0 && rule.AmountAtLeast == 0 && rule.TimesUsual == 0 && rule.Device == "" && rule.Approach == "" && !rule.Reported
-		if rule.Level.rank() < 1 || rule.Reason == "" || bare || rule.Device != "" && rule.Device != "unknown" {
+		bare := rule.RiskAtLeast == 0 && len(rule.RiskReasons) == 0 && rule.AmountAtLeast == 0 && rule.TimesUsual == 0 && rule.Device == "" && rule.Approach == "" && !rule.Reported && rule.Country == ""
+		odd := rule.Country != "" && rule.Country != CountryOther || rule.Again != (rule.Country != "")
+		if odd || rule.Level.rank() < 1 || rule.Reason == "" || bare || rule.Device != "" && rule.Device != "unknown" {
 			return fmt.Errorf("sca rules: level rule %q is incomplete", rule.Reason)
 		}
 	}

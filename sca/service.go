@@ -55,6 +55,8 @@ type Deps struct {
 	// SignedIn is told, in its transaction, of every sign-in of a member of staff;
 	// an error refuses it. Nil: nobody is.
 	SignedIn func(tx *store.Tx, u User) error
+	// Countries knows where addresses are; nil: nobody does.
+	Countries Countries
 	// Ping tells a push device that something waits for it; nil: it looks by
 	// itself. An error is not a failure of the challenge.
 	Ping   func(ctx context.Context, deviceID string) error
@@ -70,6 +72,7 @@ type Service struct {
 	signer     func(time.Time) (*jose.Key, error)
 	notices    Notices
 	monitoring Monitoring
+	countries  Countries
 	signedIn   func(*store.Tx, User) error
 	ping       func(context.Context, string) error
 	now        func() time.Time
@@ -84,7 +87,7 @@ type Service struct {
 
 // New makes a service. It fails when the configuration is wrong.
 func New(c Config, d Deps) (*Service, error) {
-	s := &Service{cfg: c, db: d.Store, signer: d.Signer, notices: d.Notices, monitoring: d.Monitoring, signedIn: d.SignedIn, ping: d.Ping, now: d.Now, random: d.Random, log: d.Log}
+	s := &Service{cfg: c, db: d.Store, signer: d.Signer, notices: d.Notices, monitoring: d.Monitoring, countries: d.Countries, signedIn: d.SignedIn, ping: d.Ping, now: d.Now, random: d.Random, log: d.Log}
 	if err := s.setDefaults(); err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"net/netip"
 	"time"
 
 	"github.com/rialto-hub/rialto/psd2/store"
@@ -33,8 +34,10 @@ type Session struct {
 	VerifiedAt time.Time
 	BeganAt    time.Time
 	EndsAt     time.Time // unless it is used again
-	hash       string
-	version    int64
+	// From is where its present request comes from; the caller says so.
+	From    netip.Addr
+	hash    string
+	version int64
 }
 
 type sessionRow struct {

@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// signals adds to a payment's risk what happened to its payer's factors lately,
-// and says whether he has reported this very payment as not his. Each kind
-// counts once, however often it happened.
-func (s *Service) signals(ctx context.Context, p PaymentFacts, r Risk) (risk Risk, reported bool, err error) {
+// signals are what happened to a payer's factors lately and how his page was
+// used, as points of risk and their names, and whether he has reported this very
+// payment as not his. Each kind counts once, however often it happened.
+func (s *Service) signals(ctx context.Context, p PaymentFacts) (points int, reasons []string, reported bool, err error) {
 	var reports int
 	err = s.db.Get(ctx, &reports, `SELECT COUNT(*) FROM sca_challenges WHERE payment_id = ? AND purpose = 'payment' AND state = 'reported'`, p.PaymentID)
 	if err != nil {
-		return r, false, err
+		return 0, nil, false, err
 	}
 	var last []struct {
 		What string `db:"what"`
@@ -21,19 +21,24 @@ func (s *Service) signals(ctx context.Context, p PaymentFacts, r Risk) (risk Ris
 	}
 	err = s.db.Select(ctx, &last, `SELECT what, MAX(created_at) AS last_at FROM sca_changes WHERE person_id = ? GROUP BY what`, p.PersonID)
 	if err != nil {
-		return r, false, err
+		return 0, nil, false, err
 	}
-	risk = r
-	risk.Reasons = slices.Clone(r.Reasons)
+	points = readBehaviour(p.Behaviour).Points()
 	now := s.db.Now()
 	for _, rule := range s.rules.Signals {
 		for _, l := range last {
 			if l.What == rule.What && now.Sub(time.UnixMicro(l.At)) < time.Duration(rule.Days)*24*time.Hour {
-				risk.Score += rule.Points
-				risk.Reasons = append(risk.Reasons, rule.What)
+				points += rule.Points
+				reasons = append(reasons, rule.What)
 			}
 		}
 	}
-	risk.Score = max(0, min(100, risk.Score))
-	return risk, reports > 0, nil
+	return points, reasons, reports > 0, nil
+}
+
+// and is a risk with more points, from 0 to 100, and more reasons.
+func (r Risk) and(points int, reasons []string) Risk {
+	r.Score = max(0, min(100, r.Score+points))
+	r.Reasons = slices.Concat(r.Reasons, reasons)
+	return r
 }

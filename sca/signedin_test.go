@@ -19,7 +19,7 @@ func TestSignInIsToldOrDoesNotHappen(t *testing.T) { // D05
 	s, err := sca.New(sca.Config{Origin: origin}, sca.Deps{Store: w.db, Now: w.clock.Now, Notices: w.notices,
 		SignedIn: func(_ *store.Tx, u sca.User) error { told = append(told, u.ID); return fail }})
 	must(t, err)
-	o.staff = sca.NewStaff(s)
+	o.staff = sca.NewStaff(s, table)
 	sign := func() (string, error) {
 		w.clock.Add(30 * time.Second)
 		return o.byCode(t, sca.CodeLogin{Login: "olga", Password: password, Code: o.app.code(), Address: "192.0.2.1"})

@@ -17,34 +17,27 @@ import (
 	"github.com/rialto-hub/rialto/psd2/store"
 )
 
-// Roles of people who work here, and what each may be shown. They are data:
-// a console asks for a role by name and knows nothing of people.
-var Roles = map[string]string{
-	"operator":   "payments, banks and unknown outcomes",
-	"officer":    "alerts and cases of money laundering",
-	"supervisor": "the second pair of eyes, and other people's roles",
-	"auditor":    "everything, changing nothing",
-}
-
 // User is a member of staff.
 type User struct {
 	ID     string // usr_…
 	Name   string
 	Login  string
 	Roles  []string
+	Rights []string // of these roles
 	Active bool
 }
 
-// Has reports whether the user has one of the roles.
-func (u User) Has(roles ...string) bool {
-	return slices.ContainsFunc(roles, func(r string) bool { return slices.Contains(u.Roles, r) })
-}
+// May reports whether the user has a right.
+func (u User) May(right string) bool { return slices.Contains(u.Rights, right) }
 
 // Staff is sign-in for people who work here.
-type Staff struct{ *Service }
+type Staff struct {
+	*Service
+	roles Roles
+}
 
 // NewStaff makes it of a service whose origin is the consoles'.
-func NewStaff(s *Service) *Staff { return &Staff{s} }
+func NewStaff(s *Service, roles Roles) *Staff { return &Staff{s, roles} }
 
 // StaffCookie holds a session's secret.
 const StaffCookie = "__Host-rs_staff"
@@ -64,30 +57,20 @@ type staffDoc struct {
 
 const staffColumns = `SELECT id, roles, version, active, sealed FROM sca_staff `
 
-func (s *Service) user(row staffRow) (User, error) {
+func (s *Staff) user(row staffRow) (User, error) {
 	plain, err := s.db.UnsealShared("sca_staff", row.ID, "sealed", row.Sealed)
 	if err != nil {
 		return User{}, err
 	}
 	var doc staffDoc
 	err = json.Unmarshal(plain, &doc)
-	return User{ID: row.ID, Name: doc.Name, Login: doc.Login, Roles: strings.Fields(row.Roles), Active: row.Active == 1}, err
+	u := User{ID: row.ID, Name: doc.Name, Login: doc.Login, Roles: strings.Fields(row.Roles), Active: row.Active == 1}
+	u.Rights = s.roles.rights(u.Roles)
+	return u, err
 }
 
 func (s *Service) loginHash(login string) string {
 	return s.db.Lookup("sca/login", strings.ToLower(strings.TrimSpace(login)))
-}
-
-// checkRoles sorts roles and refuses unknown ones.
-func checkRoles(roles []string) (string, error) {
-	for _, r := range roles {
-		if _, ok := Roles[r]; !ok {
-			return "", psd2.Invalid("roles", "role_unknown", "there is no such role")
-		}
-	}
-	roles = slices.Clone(roles)
-	slices.Sort(roles)
-	return strings.Join(slices.Compact(roles), " "), nil
 }
 
 // Add registers somebody and gives the one-time link token with which he
@@ -100,12 +83,13 @@ func (s *Staff) Add(ctx context.Context, login, name string, roles []string) (u 
 	if n := utf8.RuneCountInString(name); n < 1 || n > 100 || oneLine(name) != name {
 		return u, "", psd2.Invalid("name", "name_invalid", "the name must have 1 to 100 ordinary characters")
 	}
-	list, err := checkRoles(roles)
+	list, err := s.roles.list(roles)
 	if err != nil {
 		return u, "", err
 	}
 	err = s.db.Tx(ctx, func(tx *store.Tx) error {
 		u = User{ID: psd2.NewID(prefixUser, tx.Now, s.random), Name: name, Login: login, Roles: strings.Fields(list), Active: true}
+		u.Rights = s.roles.rights(u.Roles)
 		if err := s.ensurePerson(tx, u.ID, kindStaff); err != nil {
 			return err
 		}
@@ -146,7 +130,7 @@ func (s *Staff) Users(ctx context.Context) ([]User, error) {
 // SetRoles changes what somebody may do; no role at all dismisses him. Every
 // session of his ends with it.
 func (s *Staff) SetRoles(ctx context.Context, login string, roles []string) (u User, err error) {
-	list, err := checkRoles(roles)
+	list, err := s.roles.list(roles)
 	if err != nil {
 		return u, err
 	}
@@ -220,12 +204,6 @@ func (s *Staff) Session(r *http.Request) (User, error) {
 // Watching is Session for what a page does by itself: it does not prolong.
 func (s *Staff) Watching(r *http.Request) (User, error) {
 	return s.sessionUser(r.Context(), cookieOf(r, StaffCookie), false)
-}
-
-// Person is Session in the plain types that consoles declare.
-func (s *Staff) Person(r *http.Request) (id, name string, roles []string, err error) {
-	u, err := s.Session(r)
-	return u.ID, u.Name, u.Roles, err
 }
 
 func (s *Staff) sessionUser(ctx context.Context, secret string, touch bool) (User, error) {

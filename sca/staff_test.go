@@ -3,6 +3,8 @@ package sca_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,11 +20,14 @@ type colleague struct {
 	recovery []string
 }
 
+// table is the roles of the people who work here.
+var table = sca.Roles{"operator": {"payments:read", "outcomes:decide"}, "officer": {"desk:analyst"}, "auditor": {"payments:read", "audit:read"}}
+
 const password = "correct horse battery"
 
 func (w *world) hire(login string, roles ...string) *colleague {
 	w.t.Helper()
-	c := &colleague{staff: sca.NewStaff(w.Service)}
+	c := &colleague{staff: sca.NewStaff(w.Service, table)}
 	u, token, err := c.staff.Add(w.t.Context(), login, "Olga Operator", roles)
 	must(w.t, err)
 	c.user = u
@@ -78,9 +83,8 @@ func TestStaffSignInByTwoElements(t *testing.T) { // D10
 		}
 		secret, err := o.byCode(t, good)
 		must(t, err)
-		id, name, roles, err := o.staff.Person(request(secret))
-		if err != nil || id != o.user.ID || name != "Olga Operator" || len(roles) != 1 {
-			t.Errorf("%s %s %v %v", id, name, roles, err)
+		if u, err := o.staff.Session(request(secret)); err != nil || u.ID != o.user.ID || u.Name != "Olga Operator" || len(u.Roles) != 1 || !u.May("outcomes:decide") {
+			t.Errorf("%+v %v", u, err)
 		}
 		_, err = o.byCode(t, good) // the code is used
 		refused(t, err)
@@ -150,7 +154,7 @@ func TestStaffSessionsEnd(t *testing.T) { // D02
 	must(t, err)
 	u, err := o.staff.SetRoles(t.Context(), "olga", []string{"auditor", "operator"})
 	must(t, err)
-	if in(secret) || !u.Has("auditor") {
+	if in(secret) || !u.May("audit:read") || u.May("desk:mlro") {
 		t.Error("a session outlived a change of roles")
 	}
 	secret, err = o.byKey(t)
@@ -168,7 +172,7 @@ func TestStaffSessionsEnd(t *testing.T) { // D02
 	if _, _, err := o.staff.Add(t.Context(), "Olga", "Another", []string{"operator"}); reason(err) != "login_taken" {
 		t.Errorf("two people with one login: %v", err)
 	}
-	if _, err := o.staff.SetRoles(t.Context(), "olga", []string{"root"}); reason(err) != "role_unknown" {
+	if _, err := o.staff.SetRoles(t.Context(), "olga", []string{"root"}); reason(err) != "role_unknown" || !strings.Contains(err.Error(), `"root", only auditor, officer, operator`) {
 		t.Errorf("a role nobody knows: %v", err)
 	}
 }
@@ -199,5 +203,34 @@ func TestTwoSessionCookiesAreNone(t *testing.T) { // B10
 	r.AddCookie(&http.Cookie{Name: sca.StaffCookie, Value: "planted"})
 	if _, err := o.staff.Session(r); !sca.NoSession(err) {
 		t.Errorf("one of two cookies was believed: %v", err)
+	}
+}
+
+// TestRightsAreThoseOfTheTable: of all roles that somebody has, as the table that
+// this process was started with reads.
+func TestRightsAreThoseOfTheTable(t *testing.T) {
+	w := sqlite(t)
+	o := w.hire("olga", "operator", "auditor")
+	secret, err := o.byKey(t)
+	must(t, err)
+	for _, c := range []struct {
+		roles sca.Roles
+		want  []string
+	}{
+		{table, []string{"audit:read", "outcomes:decide", "payments:read"}},
+		{sca.Roles{"operator": {"desk:mlro"}, "officer": {"payments:read"}}, []string{"desk:mlro"}}, // there are no auditors any more
+		{nil, nil},
+	} {
+		u, err := sca.NewStaff(w.Service, c.roles).Session(request(secret))
+		if err != nil || !slices.Equal(u.Rights, c.want) {
+			t.Errorf("%v: %v %v", c.roles, u.Rights, err)
+		}
+	}
+	for name, bad := range map[string]sca.Roles{
+		"unknown right": {"operator": {"payments:reed"}}, "no rights": {"operator": {}}, "blank": {"an operator": {"payments:read"}}, "capital": {"Operator": {"payments:read"}},
+	} {
+		if bad.Check([]string{"payments:read"}) == nil {
+			t.Errorf("%s is taken", name)
+		}
 	}
 }

@@ -193,6 +193,8 @@ func TestOnlyThisAndTheLastStepCount(t *testing.T) { // A05, A14
 	refused(t, w.answerCode(w.begin("pay_2", sca.Any).ID, a.code()))
 	w.clock.Add(90 * time.Second)
 	must(t, w.answerCode(w.begin("pay_3", sca.Any).ID, a.code()))
+	w.clock.Add(-30 * time.Second) // nor one before them that nobody used
+	refused(t, w.answerCode(w.begin("pay_4", sca.Any).ID, a.code()))
 }
 
 func TestBlankSecretsNeverVerify(t *testing.T) { // A06

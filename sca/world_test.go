@@ -80,7 +80,7 @@ func newWorld(t *testing.T, db *store.DB, clock *testkit.Clock) *world {
 func worldWith(t *testing.T, db *store.DB, clock *testkit.Clock, keys *jose.KeySet) *world {
 	t.Helper()
 	w := &world{t: t, db: db, clock: clock, notices: &notices{}, apps: map[string]app{}, keys: keys, person: db.PersonID("mer_1", "player-1")}
-	s, err := sca.New(sca.Config{Origin: origin}, sca.Deps{Store: db, Now: clock.Now, Notices: w.notices,
+	s, err := sca.New(sca.Config{Origin: origin}, sca.Deps{Store: db, Now: clock.Now, Notices: w.notices, Countries: atlas{},
 		Signer: func(now time.Time) (*jose.Key, error) { return keys.Signer(jose.ES256, now) }})
 	must(t, err)
 	w.Service = s
@@ -181,7 +181,8 @@ func (w *world) enrolTOTP(by sca.Session) app {
 }
 
 func (w *world) linked(payment string) sca.Linked {
-	return sca.Linked{PaymentID: payment, Amount: psd2.Euro(2500), CreditorName: "Casino Example Ltd", CreditorIBAN: "MT84MALT011000012345MTLCAST001S", DebtorRef: "Deposit 1"}
+	return sca.Linked{PaymentID: payment, Amount: psd2.Euro(2500), CreditorName: "Casino Example Ltd", CreditorIBAN: "MT84MALT011000012345MTLCAST001S", DebtorRef: "Deposit 1",
+		Shop: sca.Shop{Name: "Casino Example", Domain: "casino.example"}}
 }
 
 // begin opens a challenge for a payment.

@@ -15,7 +15,7 @@ import (
 
 func benchCommand(e env, args []string) error {
 	if len(args) == 0 {
-		return usagef("which benchmark? lifecycle, rules or screening")
+		return usagef("which benchmark? lifecycle, create, webhooks, rules, refusals or screening")
 	}
 	switch args[0] {
 	case "lifecycle":

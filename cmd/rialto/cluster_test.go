@@ -115,9 +115,11 @@ type cluster struct {
 // while payers are at every stage. Afterwards bank, hub and merchant agree:
 // nothing is paid twice, and every event was told.
 func TestClusterSurvivesKillsAndPartitions(t *testing.T) {
-	faults, seed, random := chaos(t, 5, 120)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Duration(faults)*8*time.Second+4*time.Minute)
-	defer cancel()
+	testkit.PostgresConfig(t) // or skip
+	inParts(t, verdict{Killed: "cluster", Database: "postgres"}, 5, 120, func(*testing.T) fleet.Options { return fleet.Options{} }, killCluster)
+}
+
+func killCluster(ctx context.Context, t *testing.T, _ fleet.Options, v verdict, random *rand.Rand) {
 	c := startCluster(ctx, t, random)
 	defer func() {
 		if t.Failed() {
@@ -127,10 +129,11 @@ func TestClusterSurvivesKillsAndPartitions(t *testing.T) {
 	k := newKillers(t, c.f)
 	k.payers(ctx, 6)
 	began := time.Now()
-	for range faults {
+	for range v.Kills {
 		c.fault(ctx)
 	}
-	k.conclude(ctx, verdict{Killed: "cluster", Database: "postgres", Seed: seed, Kills: faults, Seconds: time.Since(began).Seconds()})
+	v.Seconds = time.Since(began).Seconds()
+	k.conclude(ctx, v)
 }
 
 func startCluster(ctx context.Context, t *testing.T, random *rand.Rand) *cluster {

@@ -49,22 +49,26 @@ func demoCommand(e env, args []string) error {
 	}
 	fmt.Fprintf(e.stdout, `Rialto demo, everything on loopback, no real money (up in %d ms)
 
-  casino        %s     deposit here, as a player would
-  API docs      %s/docs   payers land on the same host, from the casino
-  banks         %s       who banks there, with passwords and phones
-  operators     %s     payments and banks; deciding takes two people.
-  officers      %s   alerts and cases. Everybody enrols a passkey once, by a link:
-%s  health        %s/readyz   and /metrics
-
-Pay once, and the page that says so offers a passkey, your phone (any second
-browser) or codes from an app. From then on the casino has you confirm each
-deposit with one of them. Its page has the receipt; "rialto verify receipt
-receipt.jws --jwks FILE" checks it, with %s/.well-known/receipt-jwks.json.
+  casino      %-34s deposit, withdraw, play typologies
+  banks       %-34s who banks there, with passwords and phones
+  API docs    %-34s for whoever integrates
+  health      %-34s and /metrics
+  operators   %-34s payments, banks, webhooks
+  officers    %-34s alerts and cases
+%s
+1  Open the casino, press "Deposit from my bank", choose Sandbank. Sign in as
+   anna, password sandbox; the code is on her phone, one link away.
+2  The page that says you have paid offers a passkey, your phone (any second
+   browser) or codes from an app. From then on you confirm each deposit with
+   it. The casino has the receipt: "rialto verify receipt receipt.jws --jwks
+   FILE" checks it with %s/.well-known/receipt-jwks.json.
+3  Enrol an officer by the link above, press "Play typologies" at the casino,
+   and see the alerts come in. Closing a case takes both officers.
 
 Browsers resolve *.localhost by themselves. A program that does not: call
 http://127.0.0.1:PORT with the same port; tokens are still for %s.
 Ctrl-C stops it.
-`, time.Since(began).Milliseconds(), w.CasinoURL, w.HubURL, w.BankURL, w.OpsURL, w.Hub.OfficersOrigin, people, w.AdminURL, w.HubURL, w.HubURL)
+`, time.Since(began).Milliseconds(), w.CasinoURL, w.BankURL, w.HubURL+"/docs", w.AdminURL+"/readyz", w.OpsURL, w.Hub.OfficersOrigin, people, w.HubURL, w.HubURL)
 	select {
 	case <-e.ctx.Done():
 	case err = <-w.Hub.Failed():
@@ -121,6 +125,7 @@ func demoOnce(e env, dir string, asJSON bool, log *slog.Logger) (err error) {
 // their one-time links; those who are there already sign in as they did.
 func demoPeople(e env, w *demo.World) (string, error) {
 	var lines strings.Builder
+	lines.WriteString("\nPeople who work here. A link enrols once; whoever has a passkey signs in.\n\n")
 	ops, officers := w.Hub.Staff, w.Hub.Officers
 	for _, p := range []struct {
 		staff                     *sca.Staff
@@ -134,9 +139,9 @@ func demoPeople(e env, w *demo.World) (string, error) {
 			return "", err
 		}
 		if link == "" {
-			link = "signs in at " + p.origin + "/staff/login"
+			link = p.origin + "/staff/login"
 		}
-		fmt.Fprintf(&lines, "    %-11s %s\n", p.login, link)
+		fmt.Fprintf(&lines, "    %-5s %-10s %s\n", p.login, p.role, link)
 	}
 	return lines.String(), nil
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/rialto-hub/rialto/configs"
 	"github.com/rialto-hub/rialto/psd2/bus"
 	"github.com/rialto-hub/rialto/psd2/jose"
+	"github.com/rialto-hub/rialto/psd2/ops"
 	"github.com/rialto-hub/rialto/psd2/store"
 	"github.com/rialto-hub/rialto/sca"
 )
@@ -288,7 +289,7 @@ func checkOperators(e env, config string, cfg configs.Config) (detail string, er
 		err = withStaff(e, config, staffOrigin, func(s *sca.Staff) error {
 			all, err := s.Users(e.ctx)
 			for _, u := range all {
-				if u.Active && u.Has("operator", "supervisor") {
+				if u.Active && u.May(ops.RightDecide) {
 					n++
 				}
 			}

@@ -61,7 +61,7 @@ var mayImport = map[string]string{
 	"compliance/score":               "",
 	"compliance/limits":              "psd2 psd2/store",
 	"compliance/limits/limitsandbox": "compliance/limits",
-	"compliance/rulebook":            "psd2 psd2/store psd2/jose compliance compliance/rules",
+	"compliance/rulebook":            "psd2 psd2/store psd2/jose compliance compliance/rules compliance/score",
 	"compliance/screening":           "psd2 psd2/store compliance compliance/names compliance/rules",
 	"compliance/monitor":             "psd2 psd2/store psd2/bus compliance compliance/rules compliance/names compliance/rulebook compliance/score",
 	"sca":                            "psd2 psd2/store psd2/jose",

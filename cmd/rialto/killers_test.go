@@ -4,10 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"math/rand/v2"
-	"os"
 	"slices"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -18,45 +15,6 @@ import (
 	"github.com/rialto-hub/rialto/psd2"
 	"github.com/rialto-hub/rialto/psd2/api/apiclient"
 )
-
-// verdict is what a run of kills came to. The last four must be zero.
-type verdict struct {
-	Killed     string  `json:"killed"` // whom
-	Database   string  `json:"database"`
-	Seed       uint64  `json:"seed"`
-	Kills      int     `json:"kills"`
-	InStart    int     `json:"kills_during_start,omitempty"`
-	Wiped      int     `json:"stores_deleted,omitempty"`
-	Flipped    int     `json:"stores_damaged,omitempty"`
-	Refused    int     `json:"stores_refused,omitempty"` // by the server itself, and deleted then
-	Seconds    float64 `json:"seconds"`                  // of load
-	Payments   int     `json:"payments"`
-	Settled    int     `json:"settled"`
-	Deliveries int     `json:"deliveries"`
-
-	DoubleSubmissions int `json:"double_submissions"`
-	WrongFinal        int `json:"wrong_final"`
-	LostEvents        int `json:"lost_events"`
-	Stuck             int `json:"stuck"`
-}
-
-// chaos says how many kills a test is to make, and with which seed.
-func chaos(t *testing.T, few, many int) (kills int, seed uint64, random *rand.Rand) {
-	t.Helper()
-	kills = few
-	if os.Getenv("RIALTO_CHAOS") == "1" {
-		kills = many
-	}
-	if n, err := strconv.Atoi(os.Getenv("RIALTO_KILLS")); err == nil {
-		kills = n
-	}
-	seed = uint64(time.Now().UnixNano())
-	if s, err := strconv.ParseUint(os.Getenv("RIALTO_SEED"), 10, 64); err == nil {
-		seed = s
-	}
-	t.Logf("RIALTO_SEED=%d", seed)
-	return kills, seed, rand.New(rand.NewPCG(seed, 1))
-}
 
 // impatient is a fleet's hub with short times, so that what was abandoned comes
 // to its end within the test.
@@ -170,8 +128,7 @@ func pausing(ctx context.Context) {
 const comesToItsEnd = 90 * time.Second
 
 // conclude ends the load, judges every payment and fails the test when
-// anything was lost or done twice. What it found is printed as one line of
-// JSON, and appended to the file RIALTO_CHAOS_OUT names.
+// anything was lost or done twice.
 func (k *killers) conclude(ctx context.Context, v verdict) {
 	t := k.t
 	close(k.stop)
@@ -199,34 +156,7 @@ func (k *killers) conclude(ctx context.Context, v verdict) {
 	if k.verdict.Settled == 0 || k.verdict.Payments < 10 {
 		t.Error("hardly anything was paid: the test proved nothing")
 	}
-	k.print()
-}
-
-func (k *killers) print() {
-	line, err := json.Marshal(k.verdict)
-	if err != nil {
-		k.t.Fatal(err)
-	}
-	fmt.Println(string(line))
-	path := os.Getenv("RIALTO_CHAOS_OUT")
-	if path == "" {
-		return
-	}
-	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-	if err == nil {
-		_, err = fmt.Fprintln(f, string(line))
-		err = joinClose(err, f)
-	}
-	if err != nil {
-		k.t.Error(err)
-	}
-}
-
-func joinClose(err error, f *os.File) error {
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	return err
+	k.verdict.note(t)
 }
 
 // count notes a finding, and fails the test with it.

@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"runtime/pprof"
 	"strings"
@@ -50,11 +51,11 @@ func commands() []command {
 		{"screen", "--lists DIR --names FILE | --pairs FILE", "compare names with sanctions lists, or with each other", screenCommand},
 		{"backtest", "--events FILE [--rules FILE] [--out FILE] [--labels FILE]", "run the monitoring rules over recorded transactions", backtestCommand},
 		{"train", "--config F | --events FILE [--labels FILE] --out FILE [--seed N]", "train the fraud score from a hub's history, or recorded transactions", trainCommand},
-		{"bench", "lifecycle|rules|screening [--json] …", "measure on this machine: complete deposits, monitoring rules, name screening", benchCommand},
+		{"bench", "lifecycle|create|webhooks|rules|refusals|screening [--json] …", "measure on this machine: complete deposits, their creation, webhooks, monitoring rules, refusals, name screening", benchCommand},
 		{"users", "add|list|role|reset …", "people who work here: their roles, and the link with which they enrol", usersCommand},
 		{"payers", "reset …", "payers who have lost what they confirm with", payersCommand},
 		{"sca", "replay PAYMENT --config FILE [--json] | rules", "decide again what a payer had to confirm, by the rules of then; or print the rules that come with the program", scaCommand},
-		{"verify", "audit|webhook … FILE", "check a proof without any hub: the officers' audit chain, a recorded webhook", verifyCommand},
+		{"verify", "receipt|webhook|audit|alert … FILE", "check a proof without any hub: a payer's receipt, a recorded webhook, the officers' audit chain, an alert", verifyCommand},
 		{"sim", "--seeds N [--seed S] [--json]", "live made-up worlds in which everything fails, and see whether the hub keeps its promises", simCommand},
 		{"version", "[--json]", "what this binary is made of", versionCommand},
 	}
@@ -73,6 +74,9 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400) // most of what a request allocates dies with it; memory is cheaper than marking
+	}
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1) // the database's writer sits in system calls; back from one, it must not wait for a place
 	}
 	profiled := profile(os.Getenv("RIALTO_CPU_PROFILE"))
 	code := dispatch(env{ctx, os.Stdout, os.Stderr}, os.Args[1:])

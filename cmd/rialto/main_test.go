@@ -22,7 +22,9 @@ func TestMain(m *testing.M) {
 		stop()
 		os.Exit(code)
 	}
-	os.Exit(testkit.Main(m))
+	code := testkit.Main(m)
+	summary()
+	os.Exit(code)
 }
 
 // program is this test binary, to be run as rialto.

@@ -239,7 +239,7 @@ func processConfig(t *testing.T, b *bankServer, s *shop) map[string]any {
 	}
 	return map[string]any{
 		"sandbox": true, "data_dir": filepath.Join(dir, "hub"), "log": map[string]any{"level": "debug"},
-		"http": map[string]any{"listen": address, "ops": "127.0.0.1:0", "admin": "127.0.0.1:0"},
+		"http": map[string]any{"listen": address, "ops": "127.0.0.1:0", "admin": "127.0.0.1:0", "officers": "127.0.0.1:0"},
 		"banks": map[string]any{"entries": []map[string]any{{"id": "sandbank", "name": "Sandbank", "adapter": "berlingroup", "countries": []string{"DE"},
 			"profile": b.entries()[0].Profile}}},
 		"merchants": []map[string]any{{

@@ -3,15 +3,18 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"html"
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/rialto-hub/rialto/cmd/rialto/payer"
 	"github.com/rialto-hub/rialto/cmd/rialto/run"
 	"github.com/rialto-hub/rialto/psd2/testkit/passkey"
+	"github.com/rialto-hub/rialto/sca"
 )
 
 // operator adds an operator to a running hub and signs the client in as him.
@@ -124,10 +127,97 @@ func TestPagesOfStaffOpenForTheSignedInAlone(t *testing.T) {
 			t.Errorf("%s at %s: %d %s", c.who, c.address, status, to)
 		}
 	}
+	for address, title := range map[string]string{
+		w.Hub.StaffOrigin + "/staff/login": "Sign in for operators", w.Hub.OfficersOrigin + "/staff/login?lang=de": "Anmelden in der Geldwäscheprüfung",
+	} {
+		res, err := stranger.Get(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(res.Body)
+		_ = res.Body.Close()
+		if err != nil || !strings.Contains(string(text), "<h1>"+title+"</h1>") {
+			t.Errorf("%s does not say whose it is: %v %s", address, err, text)
+		}
+	}
 	if _, err := w.Hub.Staff.SetRoles(t.Context(), "olga", []string{"auditor"}); err != nil {
 		t.Fatal(err)
 	}
 	if status, _ := get(olga, w.Hub.StaffOrigin+"/payments"); status != http.StatusSeeOther {
 		t.Errorf("a session outlived a change of roles: %d", status)
 	}
+}
+
+// TestRoomsGoByTheConfiguredRights: by whatever name a role goes, at both rooms,
+// and under the name and with the codes that are configured.
+func TestRoomsGoByTheConfiguredRights(t *testing.T) {
+	t.Parallel()
+	h := startHub(t, hubConfig(t, nil, `
+sca: {name: Lucky Pay, totp: {algorithm: SHA256, digits: 8}}
+staff: {roles: {clerk: ["payments:read"], both: ["payments:read", "desk:analyst"], guard: ["audit:read"]}}
+`), nil)
+	in := func(staff *sca.Staff, origin, login, role string) *http.Client {
+		t.Helper()
+		link, err := run.Enrol(t.Context(), staff, origin, login, login, role)
+		if err != nil {
+			t.Fatal(err)
+		}
+		client := payer.NewClient(nil)
+		signIn(t, client, link)
+		return client
+	}
+	for _, c := range []struct {
+		role                   string
+		payments, queue, audit int // what the page answers
+	}{
+		{"clerk", http.StatusOK, http.StatusForbidden, http.StatusForbidden},
+		{"both", http.StatusOK, http.StatusOK, http.StatusForbidden},
+		{"guard", http.StatusForbidden, http.StatusForbidden, http.StatusOK},
+	} {
+		operator, officer := in(h.Staff, h.StaffOrigin, "o-"+c.role, c.role), in(h.Officers, h.OfficersOrigin, "d-"+c.role, c.role)
+		for address, want := range map[string]int{h.StaffOrigin + "/payments": c.payments, h.OfficersOrigin + "/queue": c.queue, h.OfficersOrigin + "/audit": c.audit} {
+			client := operator
+			if strings.HasPrefix(address, h.OfficersOrigin) {
+				client = officer
+			}
+			res, err := client.Get(address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = res.Body.Close()
+			if res.StatusCode != want {
+				t.Errorf("%s at %s: %d", c.role, address, res.StatusCode)
+			}
+		}
+		for origin, client := range map[string]*http.Client{h.StaffOrigin: operator, h.OfficersOrigin: officer} {
+			_, text := send(t, client, origin, "/sca/totp", "", "application/x-www-form-urlencoded")
+			if key := regexp.MustCompile(`data-test="key">([A-Z2-7]+)<`).FindStringSubmatch(text); key == nil || len(key[1]) != 52 || !strings.Contains(text, "8 digits") { // 32 bytes: SHA256's
+				t.Errorf("an authenticator app of %s gets the key %.60v", origin, key)
+			}
+			if _, text := send(t, client, origin, "/sca/passkey/options", "{}", "application/json"); !strings.Contains(text, `"name":"Lucky Pay"`) {
+				t.Errorf("a passkey of %s gets %.200s", origin, text)
+			}
+		}
+	}
+}
+
+// send posts from a page of the origin.
+func send(t *testing.T, client *http.Client, origin, path, body, kind string) (status int, text string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, origin+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", kind)
+	req.Header.Set("Origin", origin)
+	res, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	all, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode, html.UnescapeString(string(all))
 }

@@ -29,7 +29,7 @@ type trainReport struct {
 // trainCommand trains the fraud score over the features that the rules judge
 // by, from recorded transactions or from what a hub has kept and its officers
 // have decided. Two thirds of the players are learned from, the others measure it. The
-// model is written in mode shadow: it watches until a person lets it act.
+// model watches until two persons publish a rule set that lets it act.
 func trainCommand(e env, args []string) error {
 	f := flags(e, "train")
 	events := f.String("events", "", "recorded transactions, one JSON object a line")
@@ -140,7 +140,7 @@ func trainLabels(file string) (map[string]bool, error) {
 }
 
 func trainMeasure(m *score.Model, held score.Sample) (trainReport, error) {
-	r := trainReport{Version: m.Version, Mode: string(m.Mode), Learned: m.Rows, Held: len(held.Rows)}
+	r := trainReport{Version: m.Version, Mode: string(score.Shadow), Learned: m.Rows, Held: len(held.Rows)}
 	var novelty, risk []float64
 	for _, row := range held.Rows {
 		s, err := m.Score(row)

@@ -47,7 +47,7 @@ func withStaff(e env, config, origin string, fn func(*sca.Staff) error) error {
 	if err != nil {
 		return err
 	}
-	return fn(sca.NewStaff(service))
+	return fn(sca.NewStaff(service, cfg.Staff.Roles))
 }
 
 // staffOrigin is where the consoles are when nobody says otherwise.
@@ -75,8 +75,6 @@ func printUser(e env, asJSON bool, u sca.User, link string) error {
 	return nil
 }
 
-func roleNames() string { return strings.Join(slices.Sorted(maps.Keys(sca.Roles)), ", ") }
-
 func usersAdd(e env, args []string) error {
 	f := flags(e, "users add")
 	config := f.String("config", "", "YAML file of the hub")
@@ -85,7 +83,7 @@ func usersAdd(e env, args []string) error {
 	origin := f.String("origin", staffOrigin, "scheme://host[:port] of the consoles")
 	asJSON := f.Bool("json", false, "print JSON")
 	var roles list
-	f.Var(&roles, "role", "what he may do (repeatable): "+roleNames())
+	f.Var(&roles, "role", "a role of staff.roles (repeatable)")
 	if err := parse(f, args, 0); err != nil {
 		return err
 	}
@@ -134,7 +132,7 @@ func usersRole(e env, args []string) error {
 	login := f.String("login", "", "whose")
 	asJSON := f.Bool("json", false, "print JSON")
 	var roles list
-	f.Var(&roles, "role", "what he may do from now on (repeatable; none: nothing any more): "+roleNames())
+	f.Var(&roles, "role", "a role of staff.roles that he has from now on (repeatable; none: he may do nothing any more)")
 	if err := parse(f, args, 0); err != nil {
 		return err
 	}

@@ -54,6 +54,27 @@ func TestUsersAreAddedChangedAndReset(t *testing.T) {
 	}
 }
 
+// TestRolesAreTheConfigurations: what a role may do stands there; one that does not
+// is answered with those that do.
+func TestRolesAreTheConfigurations(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	config := write(t, dir, "rialto.yaml", "data_dir: "+dir+"\nsandbox: true\nstaff: {roles: {clerk: [\"payments:read\"], chief: [\"desk:mlro\", \"outcomes:decide\"]}}\n")
+	add := func(role string) (int, string) {
+		code, _, err := rialto(t, "users", "add", "--config", config, "--login", role, "--name", "Somebody", "--role", role)
+		return code, err
+	}
+	for role, want := range map[string]int{"clerk": 0, "chief": 0, "operator": 1} {
+		if code, text := add(role); code != want || want == 1 && !strings.Contains(text, `no role "operator", only chief, clerk`) {
+			t.Errorf("%s: exit %d %s", role, code, text)
+		}
+	}
+	wrong := write(t, dir, "wrong.yaml", "data_dir: "+dir+"\nstaff: {roles: {clerk: [\"payments:reed\"]}}\n")
+	if code, _, text := rialto(t, "serve", "--config", wrong); code == 0 || !strings.Contains(text, `no right "payments:reed"`) {
+		t.Errorf("serving with a right that no page knows: exit %d %s", code, text)
+	}
+}
+
 // receiptFiles makes a receipt of a payment confirmed by code, and the keys.
 func receiptFiles(t *testing.T) (receipt, keys string) {
 	t.Helper()

@@ -16,6 +16,7 @@ import (
 // verifiers are the words of "rialto verify", each for one kind of proof. None
 // needs a hub, a database or a network.
 var verifiers = map[string]func(env, []string) error{
+	"alert":   verifyAlert,
 	"audit":   verifyAudit,
 	"receipt": verifyReceipt,
 	"webhook": verifyWebhook,

@@ -75,16 +75,7 @@ func TestPhoneIsWokenThroughItsPushService(t *testing.T) { // RFC 8030, 8291, 82
 		}
 		key = shown[1]
 
-		browser, err := ecdh.P256().GenerateKey(rand.Reader)
-		anna.must(err)
-		auth := make([]byte, 16)
-		_, _ = rand.Read(auth)
-		sub, err := json.Marshal(sca.Subscription{Endpoint: "https://fcm.googleapis.com/fcm/send/abc",
-			Auth: base64.RawURLEncoding.EncodeToString(auth), P256DH: base64.RawURLEncoding.EncodeToString(browser.PublicKey().Bytes())})
-		anna.must(err)
-		if status, text := anna.ask(http.MethodPost, "/sca/device/subscribe", string(sub), "application/json", anna.device()); status != http.StatusNoContent {
-			t.Fatalf("%d %s", status, text)
-		}
+		browser, auth := anna.subscribe("https://fcm.googleapis.com/fcm/send/abc")
 		_, asked := anna.start(150000)
 		anna.ask(http.MethodPost, asked+"/push", "", "application/x-www-form-urlencoded")
 		select {
@@ -101,6 +92,76 @@ func TestPhoneIsWokenThroughItsPushService(t *testing.T) { // RFC 8030, 8291, 82
 	}
 	if info, err := os.Stat(cfg.WebPush.KeyFile); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v %v", info, err)
+	}
+}
+
+// subscribe tells the hub where the phone's push service listens for it.
+func (p *handset) subscribe(endpoint string) (browser *ecdh.PrivateKey, auth []byte) {
+	p.t.Helper()
+	browser, err := ecdh.P256().GenerateKey(rand.Reader)
+	p.must(err)
+	auth = make([]byte, 16)
+	_, _ = rand.Read(auth)
+	sub, err := json.Marshal(sca.Subscription{Endpoint: endpoint, Auth: base64.RawURLEncoding.EncodeToString(auth),
+		P256DH: base64.RawURLEncoding.EncodeToString(browser.PublicKey().Bytes())})
+	p.must(err)
+	if status, text := p.ask(http.MethodPost, "/sca/device/subscribe", string(sub), "application/json", p.device()); status != http.StatusNoContent {
+		p.t.Fatalf("%d %s", status, text)
+	}
+	return browser, auth
+}
+
+// hanging is a push service that never answers, and does not even let go, until
+// it is closed.
+type hanging struct {
+	called  chan string
+	release chan struct{}
+}
+
+func (h hanging) RoundTrip(r *http.Request) (*http.Response, error) {
+	h.called <- r.URL.Path
+	<-h.release
+	return nil, io.ErrUnexpectedEOF
+}
+
+// TestSlowPushServiceDelaysNobody: neither a payment's question nor a change of
+// factors, of which the phone is told as well; its open app hears at once.
+func TestSlowPushServiceDelaysNobody(t *testing.T) {
+	t.Parallel()
+	b := startBank(t)
+	service := hanging{make(chan string, 16), make(chan struct{})}
+	cfg := hubConfig(t, b, "web_push: {subject: \"mailto:help@rialto.example\"}\n"+unmonitored)
+	l := listenLoopback(t)
+	cfg.Hub.PublicURL = "http://" + l.Addr().String()
+	h, err := run.Start(t.Context(), cfg, run.Options{Public: l, PushClient: &http.Client{Transport: service}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	anna := newHandset(t, h, b, openShop(t, h, h.PublicURL, "hook", nil), "player-anna")
+	t.Cleanup(func() { anna.must(h.Close()) })
+	t.Cleanup(func() { close(service.release) })
+	anna.enrol()
+	anna.subscribe("https://fcm.googleapis.com/fcm/send/anna")
+	stream := anna.live()
+	_, asked := anna.start(150000)
+	stream("look")
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		anna.ask(http.MethodPost, asked+"/push", "", "application/x-www-form-urlencoded")
+		stream("look")
+		anna.answer(sca.DecideNotMe) // and a change is noted
+		stream("look")
+	}()
+	select {
+	case <-done:
+	case <-time.After(time.Minute):
+		t.Fatal("a request waits for a push service that does not answer")
+	}
+	for range 2 {
+		if path := <-service.called; path != "/fcm/send/anna" {
+			t.Errorf("called %s", path)
+		}
 	}
 }
 

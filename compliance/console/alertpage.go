@@ -2,11 +2,11 @@ package console
 
 import (
 	"encoding/json"
-	"fmt"
 	"math"
 	"strconv"
 
 	"github.com/rialto-hub/rialto/compliance"
+	"github.com/rialto-hub/rialto/compliance/rulebook"
 	"github.com/rialto-hub/rialto/compliance/rules"
 	"github.com/rialto-hub/rialto/compliance/score"
 	"github.com/rialto-hub/rialto/psd2"
@@ -22,6 +22,7 @@ type alertPage struct {
 	Judged                        string // how the hits came out again, "" before
 	JudgedKind                    string
 	Can                           bool // judge again
+	Proves                        bool // take it as a file
 }
 
 type hitView struct {
@@ -59,18 +60,12 @@ func (v *visit) alert() error { return v.alertWith(false) }
 func (v *visit) judgeAgain() error { return v.alertWith(true) }
 
 func (v *visit) alertWith(judge bool) error {
-	a, err := v.Desk.Alert(v.ctx(), v.Param("id"))
+	a, hits, err := v.openAlert()
 	if err != nil {
 		return err
 	}
-	if _, err := v.Desk.Case(v.ctx(), v.officer, a.CaseID); err != nil {
-		return psd2.NotFound("alert")
-	}
-	hits, err := v.Desk.HitsOf(v.ctx(), a, 200)
-	if err != nil {
-		return err
-	}
-	p := alertPage{ID: a.ID, CaseID: a.CaseID, CaseShort: short(a.CaseID), Family: v.family(a.Family), Severity: v.severity(a.Severity), Score: a.Score, Can: v.Book != nil}
+	p := alertPage{ID: a.ID, CaseID: a.CaseID, CaseShort: short(a.CaseID), Family: v.family(a.Family), Severity: v.severity(a.Severity), Score: a.Score, Can: v.Book != nil,
+		Proves: v.Book != nil && v.officer.Has(provers...)}
 	counts := map[verdict]int{}
 	for _, h := range hits {
 		x := hitView{N: h.N, At: v.at(h.At()), Title: v.rule(h.Rule), Rule: h.Rule, Version: h.RuleVersion, Severity: v.severity(h.Severity), Score: h.Score,
@@ -95,6 +90,43 @@ func (v *visit) alertWith(judge bool) error {
 	}
 	return v.show("queue", page.Page{Name: "alert", Title: v.say("alert.title", "family", p.Family), Self: v.Request().URL, Data: p})
 }
+
+// openAlert loads an alert of a case that the officer may see, and its hits.
+func (v *visit) openAlert() (a compliance.Alert, hits []compliance.Hit, err error) {
+	if a, err = v.Desk.Alert(v.ctx(), v.Param("id")); err != nil {
+		return a, nil, err
+	}
+	if _, err := v.Desk.Case(v.ctx(), v.officer, a.CaseID); err != nil {
+		return a, nil, psd2.NotFound("alert")
+	}
+	hits, err = v.Desk.HitsOf(v.ctx(), a, 200)
+	return a, hits, err
+}
+
+// proof is POST /alerts/{id}/proof: the alert as a file that "rialto verify
+// alert" judges again without a hub. What hits saw may name people: the chain
+// notes who took it.
+func (v *visit) proof() error {
+	if v.Book == nil || !v.officer.Has(provers...) {
+		return psd2.Fail(psd2.CodeForbidden, "role_missing", "your role does not allow this")
+	}
+	a, hits, err := v.openAlert()
+	if err != nil {
+		return err
+	}
+	p, err := v.Book.Prove(v.ctx(), a, hits)
+	if err != nil {
+		return err
+	}
+	if err := v.Desk.Record(v.ctx(), compliance.ActorOfficer, v.officer.ID, "alert.exported", a.CaseID, map[string]any{"alert": a.ID, "hits": len(hits)}); err != nil {
+		return err
+	}
+	v.attach("application/json", "alert.json")
+	return json.NewEncoder(v.Response()).Encode(p)
+}
+
+// provers may take an alert with its inputs out of the house.
+var provers = []compliance.Role{compliance.MLRO, compliance.Auditor}
 
 // verdict is how a hit came out when it was judged again.
 type verdict string
@@ -132,7 +164,7 @@ func (v *visit) again(h compliance.Hit) verdict {
 			return differs
 		}
 		now, err := v.Book.Replay(v.ctx(), h.Inputs)
-		if err != nil || now.Grade != stored.Grade || now.Action != stored.Action || now.Severity != stored.Severity || now.Weight != stored.Weight {
+		if err != nil || !rulebook.Same(stored, now) {
 			return differs
 		}
 		return comesOut
@@ -156,6 +188,7 @@ func (v *visit) model(inputs json.RawMessage) *modelView {
 		x.Words = v.say("model.risk", "risk", percent(*m.Risk), "novelty", percent(m.Novelty))
 		parts = m.ForRisk
 	}
+	x.Words += " " + v.say("model."+string(m.Mode))
 	most := 0.0
 	for _, p := range parts {
 		most = max(most, math.Abs(p.Moved))
@@ -166,7 +199,7 @@ func (v *visit) model(inputs json.RawMessage) *modelView {
 		}
 		w := max(int(math.Round(math.Abs(p.Moved)/most*50)), 1)
 		view := partView{Name: v.sayOr("input."+p.Column, columnName(p.Column)), Value: v.input(p.Column, json.Number(strconv.FormatFloat(p.Value, 'f', -1, 64))),
-			Text: fmt.Sprintf("%+.2f", p.Moved), X: 50, W: w, Kind: "more"}
+			Text: v.signed(p.Moved), X: 50, W: w, Kind: "more"}
 		if p.Moved < 0 {
 			view.X, view.Kind = 50-w, "less"
 		}

@@ -112,7 +112,7 @@ func (v *visit) seeing() (*seeing, error) {
 		return nil, err
 	}
 	for _, d := range drifted[:min(len(drifted), driftRows)] {
-		r := driftRow{Name: v.sayOr("input."+d.Column, columnName(d.Column)), PSI: strconv.FormatFloat(d.PSI, 'f', 2, 64),
+		r := driftRow{Name: v.sayOr("input."+d.Column, columnName(d.Column)), PSI: v.comma(strconv.FormatFloat(d.PSI, 'f', 2, 64)),
 			Width: int(math.Min(d.PSI/driftTrain, 1) * 100), State: badge{"done", v.say("drift.steady")}}
 		switch {
 		case d.PSI > driftTrain:

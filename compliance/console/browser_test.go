@@ -24,7 +24,7 @@ const story = "Vier Einzahlungen knapp unter dem Schwellenwert innerhalb von sec
 func fillReport(r *compliance.Report) {
 	d := &r.Draft
 	d.Facts, d.Complaint, d.Indicators = story, "keine", []string{r.Profile.Indicators[0].Code}
-	d.Subject.Nationality, d.Subject.Address, d.Subject.City = "DE", "Königstraße 5", "Berlin"
+	d.Subject.BirthPlace, d.Subject.Nationality, d.Subject.Address, d.Subject.City = "Görlitz", "DE", "Königstraße 5", "Berlin"
 	d.Officer.Email = "fiu@casino.example"
 }
 
@@ -65,6 +65,7 @@ func TestAlertBecomesAFiledReport(t *testing.T) {
 	first.Do("choose a reason", chromedp.Click(chromedp.CSS(".ticks input")))
 	first.Type("#complaint", "keine")
 	first.Press(named("save"), "#nationality")
+	first.Type("#birth_place", "Görlitz")
 	first.Type("#nationality", "DE")
 	first.Type("#address", "Königstraße 5")
 	first.Type("#city", "Berlin")

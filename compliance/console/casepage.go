@@ -3,7 +3,6 @@ package console
 import (
 	"encoding/json"
 	"maps"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -93,7 +92,7 @@ func (v *visit) theCase() (*compliance.Case, error) {
 
 // showCase is GET /cases/{id}.
 func (v *visit) showCase() error {
-	c, err := v.theCase()
+	c, err := v.Desk.Open(v.ctx(), v.officer, v.Param("id"))
 	if err != nil {
 		return err
 	}
@@ -222,7 +221,11 @@ func columnName(name string) string {
 // isMoney tells amounts of cents by their names: the hub's own, and those of
 // sums that rules take.
 func isMoney(name string) bool {
-	return strings.HasSuffix(name, "_minor") || name == "amount" || strings.HasPrefix(name, "max_") || strings.HasPrefix(name, "sum_") || strings.HasSuffix(name, "_sum") ||
+	switch name { // sums by other names
+	case "amount", "stake", "month_limit", "month_deposits", "all_deposits", "person_month", "person_24h", "last_deposit", "min_48h", "deposits_7d", "refunds_7d":
+		return true
+	}
+	return strings.HasSuffix(name, "_minor") || strings.HasPrefix(name, "max_") || strings.HasPrefix(name, "sum_") || strings.HasSuffix(name, "_sum") ||
 		strings.Contains(name, "_sum_") || strings.Contains(name, "_max_")
 }
 
@@ -233,8 +236,12 @@ func (v *visit) input(name string, value any) string {
 		if err == nil && isMoney(name) {
 			return page.Money(v.lang, psd2.Euro(n))
 		}
-		if f, ferr := x.Float64(); err != nil && ferr == nil {
-			return strconv.FormatFloat(math.Round(f*1000)/1000, 'f', -1, 64)
+		f, ferr := x.Float64()
+		if ferr == nil && name == "holder_match" {
+			return v.decimal(f*100, 0) + "\u00a0%"
+		}
+		if err != nil && ferr == nil {
+			return v.decimal(f, 3)
 		}
 		return x.String()
 	case bool:
@@ -253,6 +260,9 @@ func (v *visit) input(name string, value any) string {
 	case nil:
 		return "–"
 	case []any:
+		if name == "evidence" {
+			return strconv.Itoa(len(x))
+		}
 		return v.say("input.list", "n", len(x))
 	case map[string]any: // which rules had fired before
 		var yes []string
@@ -314,7 +324,7 @@ func (v *visit) person(f *compliance.Facts) []fact {
 		{Term: v.say("person.birth"), Text: maskedDigits(f.Player.DateOfBirth)},
 		{Term: v.say("person.reference"), Text: page.MaskedName(f.Player.Reference)},
 		{Term: v.say("person.residence"), Text: f.Player.Residence},
-		{Term: v.say("person.kyc"), Text: f.Player.KYCStatus},
+		{Term: v.say("person.kyc"), Text: v.sayOr("kyc."+f.Player.KYCStatus, f.Player.KYCStatus)},
 	}
 	for i, a := range f.Accounts {
 		list = append(list, fact{Term: v.say("person.account", "n", i+1), Text: page.MaskedIBAN(a.IBAN) + " · " + page.MaskedName(a.Name)})
@@ -393,19 +403,32 @@ func (v *visit) past(c *compliance.Case, p *casePage) error {
 		return err
 	}
 	names := v.names()
-	for _, l := range lines {
-		p.History = append(p.History, v.historyLine(l, names))
+	for i := 0; i < len(lines); {
+		n := 1
+		for i+n < len(lines) && repeats(lines[i], lines[i+n]) {
+			n++
+		}
+		line := v.historyLine(lines[i], names)
+		if n > 1 {
+			line.Title += " " + v.say("history.times", "n", n)
+		}
+		p.History = append(p.History, line)
+		i += n
 	}
 	return nil
 }
 
+// repeats reports whether an older line says no more than that a rule hit once
+// more: both make one line of the page.
+func repeats(l, older compliance.Line) bool {
+	return l.Action == "alert.hit" && older.Action == l.Action && older.Actor == l.Actor && l.Note == "" && older.Note == ""
+}
+
 // names of officers by id.
 func (v *visit) names() map[string]string {
-	names := map[string]string{v.officer.ID: v.officer.Name}
-	if list, err := v.Login.Colleagues(v.ctx()); err == nil { // else ids stand for names
-		for _, o := range list {
-			names[o.ID] = o.Name
-		}
+	names, err := v.Login.Names(v.ctx())
+	if err != nil { // ids stand for names
+		return map[string]string{v.officer.ID: v.officer.Name}
 	}
 	return names
 }

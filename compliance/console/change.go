@@ -58,9 +58,10 @@ func (v *visit) changes() error {
 		Limits  []limitView
 		Value   string
 		Text    string
+		Model   *modelForm // nil: none has watched
 		Drafts  bool
 		Waiting bool // a set is in shadow already
-	}{Drafts: v.officer.Has(compliance.Analyst, compliance.MLRO, compliance.Admin), Value: v.QueryParam("value")}
+	}{Drafts: v.mayDraft(), Value: v.comma(v.QueryParam("value"))}
 	for _, s := range list {
 		data.Sets = append(data.Sets, v.setView(s))
 		data.Waiting = data.Waiting || s.State == rulebook.StateShadow
@@ -73,7 +74,10 @@ func (v *visit) changes() error {
 			return err
 		}
 		for name, n := range c.Limits {
-			data.Limits = append(data.Limits, limitView{name, number(n), name == v.QueryParam("limit")})
+			data.Limits = append(data.Limits, limitView{name, v.decimal(n, -1), name == v.QueryParam("limit")})
+		}
+		if data.Model, err = v.modelForm(c.Model); err != nil {
+			return err
 		}
 	}
 	slices.SortFunc(data.Limits, func(a, b limitView) int { return strings.Compare(a.Name, b.Name) })
@@ -83,7 +87,8 @@ func (v *visit) changes() error {
 // number writes a limit as the catalogue does.
 func number(n float64) string { return strconv.FormatFloat(n, 'f', -1, 64) }
 
-// draft is POST /rules/changes: one limit, or the whole catalogue.
+// draft is POST /rules/changes: one limit, the fraud score's part, or the whole
+// catalogue.
 func (v *visit) draft() error {
 	if v.Book == nil {
 		return psd2.NotFound("page")
@@ -93,10 +98,14 @@ func (v *visit) draft() error {
 		return err
 	}
 	text := []byte(strings.ReplaceAll(form.Get("catalogue"), "\r\n", "\n")) // as a textarea sends it
-	if form.Get("limit") != "" {
-		if text, err = withLimit(text, form.Get("limit"), strings.TrimSpace(form.Get("value"))); err != nil {
-			return err
-		}
+	switch {
+	case form.Get("limit") != "":
+		text, err = withLimit(text, form.Get("limit"), strings.TrimSpace(form.Get("value")))
+	case form.Get("model") != "":
+		text, err = modelDrafted(text, form)
+	}
+	if err != nil {
+		return err
 	}
 	s, err := v.Book.Draft(v.ctx(), v.officer, text, form.Get("reason"))
 	if err != nil {
@@ -174,7 +183,7 @@ func (v *visit) changeWith(tested *rulebook.Comparison) error {
 		}
 		p.Lines = diff(base.Catalogue, s.Catalogue)
 	}
-	drafts := v.officer.Has(compliance.Analyst, compliance.MLRO, compliance.Admin)
+	drafts := v.mayDraft()
 	early := s.State == rulebook.StateDraft || s.State == rulebook.StateShadow
 	p.Test, p.Withdraw = drafts && early, drafts && early
 	p.Shadow = drafts && s.State == rulebook.StateDraft && !s.TestedAt.IsZero()

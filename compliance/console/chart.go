@@ -51,6 +51,7 @@ type chart struct {
 	Top       string // the largest amount
 	MonthPath string // of the month's sum
 	LimitY    float64
+	MonthY    float64 // of the word beside the month's sum, which keeps clear of the limit's
 	Limit     string
 	Rows      []chartRow
 	Summary   string
@@ -80,9 +81,8 @@ func (v *visit) chartOf(f *compliance.Facts, hits []compliance.Hit) *chart {
 			to = h.At()
 		}
 	}
-	if to.Sub(from) < 24*time.Hour {
-		from, to = from.Add(-6*time.Hour), to.Add(6*time.Hour)
-	}
+	room := max(to.Sub(from)/20, 30*time.Minute)
+	from, to = from.Add(-room), to.Add(room)
 	x := func(t time.Time) float64 {
 		return plotLeft + (plotRight-plotLeft)*float64(t.Sub(from))/float64(to.Sub(from))
 	}
@@ -132,9 +132,16 @@ func (v *visit) bars(c *chart, f *compliance.Facts, x func(time.Time) float64) {
 		"out", page.Money(v.lang, psd2.Money{AmountMinor: out, Currency: currency}))
 }
 
-// days puts at most six dates under the axis.
+// days puts at most six dates under the axis, or hours where a day fills it.
 func (v *visit) days(c *chart, from, to time.Time, x func(time.Time) float64) {
 	const most = 6
+	if to.Sub(from) < 24*time.Hour {
+		step := time.Duration(int64(to.Sub(from)/(most*30*time.Minute))+1) * 30 * time.Minute
+		for hour := from.Truncate(step).Add(step); hour.Before(to); hour = hour.Add(step) {
+			c.Days = append(c.Days, tick{X: x(hour), Text: v.pages.Local(hour).Format("15:04")})
+		}
+		return
+	}
 	step := time.Duration(max(int64(to.Sub(from)/(most*24*time.Hour))+1, 1)) * 24 * time.Hour
 	start := v.pages.Local(from)
 	day := time.Date(start.Year(), start.Month(), start.Day()+1, 0, 0, 0, 0, start.Location())
@@ -184,7 +191,8 @@ func (v *visit) months(c *chart, f *compliance.Facts, x func(time.Time) float64)
 	}
 	c.MonthPath = path + fmt.Sprintf("H%.1f", plotRight)
 	c.LimitY = y(f.LimitMinor)
-	c.Limit = v.say("chart.limit", "amount", page.Money(v.lang, psd2.Euro(f.LimitMinor)))
+	c.Limit = page.Money(v.lang, psd2.Euro(f.LimitMinor))
+	c.MonthY = max(monthBase, c.LimitY+12) + 4
 }
 
 // node is a box of the graph of links.

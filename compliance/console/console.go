@@ -32,6 +32,12 @@ type Session struct {
 	Used    time.Time // by a person, before this request
 }
 
+// Rights are what a session's officer may do at the desk, by the names under
+// which whoever keeps people's rights knows them.
+var Rights = map[string]compliance.Role{
+	"desk:read": compliance.Viewer, "desk:analyst": compliance.Analyst, "desk:mlro": compliance.MLRO, "desk:admin": compliance.Admin, "audit:read": compliance.Auditor,
+}
+
 // How long a session lasts.
 const (
 	sessionIdle = 15 * time.Minute
@@ -52,6 +58,8 @@ type Login interface {
 	SignOut(w http.ResponseWriter, r *http.Request)
 	// Colleagues are the officers a case may be given to.
 	Colleagues(ctx context.Context) ([]compliance.Officer, error)
+	// Names are those of everybody who works here or has, by id.
+	Names(ctx context.Context) (map[string]string, error)
 }
 
 // Facts gives what is known of a case's person; *compliance.Desk does.
@@ -165,6 +173,7 @@ func (r *Room) routes() http.Handler {
 	get("/holds", (*visit).holds)
 	post("/holds/:id", (*visit).decideHold)
 	post("/alerts/:id/judge", (*visit).judgeAgain)
+	post("/alerts/:id/proof", (*visit).proof)
 	get("/audit", (*visit).audit)
 	post("/audit/export", (*visit).exportAudit)
 	get("/keeping", (*visit).keeping)

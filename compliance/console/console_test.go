@@ -123,6 +123,48 @@ func (w *world) alertOf(c *compliance.Case) string {
 	return list[0].ID
 }
 
+func TestOpeningACaseLocksIt(t *testing.T) {
+	w := newWorld(t)
+	c := w.structuring("anton")
+	lockedBy := func(want string) {
+		t.Helper()
+		if got, err := w.Case(ctx, maria, c.ID); err != nil || got.LockedBy != want || got.Version != c.Version {
+			t.Fatalf("locked by %q, version %d, want %q and %d (%v)", got.LockedBy, got.Version, want, c.Version, err)
+		}
+	}
+	w.get(rita, "/cases/"+c.ID).has(t, 200)
+	lockedBy("") // she only reads
+	w.get(anna, "/cases/"+c.ID).has(t, 200, "opened the case", `data-test="do-unlock"`)
+	lockedBy(anna.ID)
+	w.get(bert, "/cases/"+c.ID).has(t, 200, "Anna Amsel is working on this case")
+	lockedBy(anna.ID)
+	w.act(bert, c.ID, "investigate").has(t, http.StatusConflict, "Anna Amsel")
+	w.clock.Add(10 * time.Minute)
+	w.badges.refresh()
+	w.get(anna, "/cases/"+c.ID) // still there
+	w.clock.Add(10 * time.Minute)
+	w.badges.refresh()
+	w.act(bert, c.ID, "investigate").has(t, http.StatusConflict, "Anna Amsel")
+	w.act(anna, c.ID, "escalate")
+	if got := w.get(anna, "/cases/"+c.ID); got.status != 200 {
+		t.Fatal(got.status)
+	}
+	if a := w.act(maria, c.ID, "investigate"); a.status != http.StatusSeeOther {
+		t.Errorf("who escalated keeps it: %d %s", a.status, a.main())
+	}
+	lines, err := w.History(ctx, c.ID, 100)
+	must(t, err)
+	opened := 0
+	for _, l := range lines {
+		if l.Action == "case.opened" {
+			opened++
+		}
+	}
+	if opened != 1 {
+		t.Errorf("the chain says %d times that it was opened", opened)
+	}
+}
+
 func TestSecondDeciderLearnsWhoAndWhen(t *testing.T) { // D06
 	w := newWorld(t)
 	c := w.structuring("anton")

@@ -205,6 +205,21 @@ func TestAuditorReadsTheChainAndChangesNothing(t *testing.T) { // D02
 	w.post(rita, "/keeping", "do", "hold", "subject", c.PersonID, "reason", "a reason").has(t, http.StatusForbidden)
 }
 
+// Staff stand in the chain under their names, those too who are officers no more.
+func TestChainNamesItsPeople(t *testing.T) {
+	w := newWorld(t)
+	for _, o := range []compliance.Officer{rita, gone} {
+		must(t, w.Record(ctx, compliance.ActorOfficer, o.ID, "officer.signed_in", o.ID, nil))
+	}
+	page := w.get(maria, "/audit")
+	page.has(t, 200, "Rita Rabe", "Greta Gans")
+	for _, id := range []string{rita.ID, gone.ID} {
+		if strings.Contains(page.body, id) {
+			t.Errorf("the page shows %s: %s", id, page.main())
+		}
+	}
+}
+
 // waiting lets rules hold payouts of a case's person: one that nobody has looked
 // at, one proposed by a colleague, one decided; and rules be blind and drift.
 func (w *world) waiting(c *compliance.Case) {

@@ -3,11 +3,11 @@
 //
 //	GET  /                       303 to /queue
 //	GET  /queue                  ?bucket= ?state= ?family= ?severity= ?assignee= ?overdue= ?samples= ?after=
-//	POST /queue/next             lock the next case and go there
+//	POST /queue/next             take the next case, locked, and go there
 //	POST /queue/bulk             propose one end for the ticked cases
 //	POST /queue/views            keep, or remove, a filter under a name
 //	POST /queue/csv              the filtered queue as a file
-//	GET  /cases/{id}             why, who, when, what else; what can be done
+//	GET  /cases/{id}             why, who, when, what else; what can be done; locked for who works it
 //	POST /cases/{id}/act         do= an action of compliance.Action
 //	POST /cases/{id}/reveal      one masked field, shown once
 //	GET  /cases/{id}/report      the wizard (?step=)

@@ -76,7 +76,7 @@ type filterForm struct {
 // families of the catalogue's rules, and those of other sources, in the order of
 // the select.
 var families = []string{"third_party", "payout_account", "sanctions", "pep", "structuring", "pass_through", "fan_in", "fan_out", "cycle", "shared_account",
-	"shared_device", "shared_network", "mule", "vasp", "velocity", "anomaly", "geography", "player_protection", "fraud", "text", "merchant", "authentication"}
+	"shared_device", "shared_network", "mule", "vasp", "velocity", "anomaly", "geography", "player_protection", "fraud", "text", "merchant", "authentication", "model"}
 
 func (v *visit) filter(q url.Values) compliance.Filter {
 	severity, _ := strconv.ParseInt(q.Get("severity"), 10, 64) // anything else chooses all

@@ -214,7 +214,7 @@ func plain(s string) string { return strings.TrimSpace(strings.ReplaceAll(s, "\r
 func readPeople(form url.Values, d *goaml.Report) {
 	get := func(name string) string { return plain(form.Get(name)) }
 	country := func(name string) string { return strings.ToUpper(get(name)) }
-	d.Subject = goaml.Person{FirstName: get("first_name"), LastName: get("last_name"), BirthDate: get("birth_date"), Nationality: country("nationality"),
+	d.Subject = goaml.Person{FirstName: get("first_name"), LastName: get("last_name"), BirthDate: get("birth_date"), BirthPlace: get("birth_place"), Nationality: country("nationality"),
 		Residence: country("residence"), Address: get("address"), PostCode: get("post_code"), City: get("city")}
 	d.Officer = goaml.Person{FirstName: get("officer_first_name"), LastName: get("officer_last_name"), Email: get("officer_email")}
 }

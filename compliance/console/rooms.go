@@ -69,7 +69,7 @@ func (v *visit) rules() error {
 
 // adviceText says what a suggested limit would have meant.
 func (v *visit) adviceText(a compliance.Advice) string {
-	line := a.Limit + " = " + number(a.Value)
+	line := a.Limit + " = " + v.decimal(a.Value, -1)
 	if a.Catches > 0 {
 		return v.say("rules.catches", "line", line, "n", a.Catches, "of", a.Missed)
 	}
@@ -188,6 +188,7 @@ func (v *visit) audit() error {
 		Seq               int64
 		At                instant
 		Who, What, Object string
+		Person            string // whose id the object is
 		Case              bool
 		Hash              string
 	}
@@ -200,7 +201,7 @@ func (v *visit) audit() error {
 	names := v.names()
 	for _, l := range lines {
 		h := v.historyLine(l, names)
-		data.Rows = append(data.Rows, auditRow{l.Seq, v.at(l.When()), h.Who, h.Title, l.Object, psd2.IsID(compliance.PrefixCase, l.Object), l.Hash[:12]})
+		data.Rows = append(data.Rows, auditRow{l.Seq, v.at(l.When()), h.Who, h.Title, l.Object, names[l.Object], psd2.IsID(compliance.PrefixCase, l.Object), l.Hash[:12]})
 	}
 	if len(lines) == rows {
 		data.Next = lines[rows-1].Seq

@@ -37,6 +37,7 @@ var (
 	milan = compliance.Officer{ID: "ofc_milan", Name: "Moritz Milan", Roles: []compliance.Role{compliance.MLRO}, Credential: "key-milan"}
 	rita  = compliance.Officer{ID: "ofc_rita", Name: "Rita Rabe", Roles: []compliance.Role{compliance.Viewer, compliance.Auditor}, Credential: "key-rita"}
 	admin = compliance.Officer{ID: "ofc_adam", Name: "Adam Adler", Roles: []compliance.Role{compliance.Admin}, Credential: "key-adam"}
+	gone  = compliance.Officer{ID: "ofc_greta", Name: "Greta Gans"}
 )
 
 const (
@@ -79,6 +80,15 @@ func (b *badges) SignOut(w http.ResponseWriter, _ *http.Request) { w.WriteHeader
 
 func (b *badges) Colleagues(context.Context) ([]compliance.Officer, error) {
 	return []compliance.Officer{anna, bert, maria, milan, admin}, nil
+}
+
+// Names also knows who may not be given a case any more.
+func (b *badges) Names(context.Context) (map[string]string, error) {
+	names := map[string]string{gone.ID: gone.Name}
+	for _, o := range []compliance.Officer{anna, bert, maria, milan, admin, rita} {
+		names[o.ID] = o.Name
+	}
+	return names, nil
 }
 
 // refresh lets all who are signed in begin now.
@@ -145,7 +155,7 @@ func newWorld(t testing.TB) *world {
 	for _, o := range []compliance.Officer{anna, bert, maria, milan, admin, rita} {
 		w.badges.open[o.ID] = console.Session{Officer: o, Passkey: true, Began: w.clock.Now(), Used: w.clock.Now()}
 	}
-	w.book, err = rulebook.Open(ctx, rulebook.Config{}, rulebook.Deps{Store: w.db, Keys: keys, Audit: w.Desk, Outcomes: w.Desk, History: past{w.clock.Now}, Random: rand.Reader})
+	w.book, err = rulebook.Open(ctx, rulebook.Config{}, rulebook.Deps{Store: w.db, Keys: keys, Audit: w.Desk, Outcomes: w.Desk, History: past{w.clock.Now}, Models: scorers{w.clock.Now}, Random: rand.Reader})
 	must(t, err)
 	room, err := console.New(console.Deps{Desk: w.Desk, Book: w.book, Watch: w.watch, Login: w.badges, Goaml: goaml.Sandbox(), Now: w.clock.Now,
 		Merchant: func(context.Context, string) string { return "Casino Royal" }})

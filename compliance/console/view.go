@@ -2,6 +2,7 @@ package console
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -153,6 +154,27 @@ func tidy(q string) string {
 		}
 		return r
 	}, q))
+}
+
+// decimal writes a number with at most so many digits behind the point, or the
+// comma; -1 is as many as it has.
+func (v *visit) decimal(n float64, digits int) string {
+	s := strconv.FormatFloat(n, 'f', digits, 64)
+	if digits > 0 {
+		s = strings.TrimRight(strings.TrimRight(s, "0"), ".")
+	}
+	return v.comma(s)
+}
+
+// signed writes a difference with two digits.
+func (v *visit) signed(n float64) string { return v.comma(fmt.Sprintf("%+.2f", n)) }
+
+// comma puts a number's decimal point as the language has it.
+func (v *visit) comma(s string) string {
+	if v.lang == page.German {
+		return strings.Replace(s, ".", ",", 1)
+	}
+	return s
 }
 
 // percent writes a share without decimals.

@@ -68,8 +68,9 @@ func Check(r Report, p Profile) []Missing {
 	c.need(printable(r.Facts) && printable(r.Measures), "facts", "characters", schema)
 	c.text(r.Complaint, "complaint", section3)
 	c.person(r.Subject, "subject", identity)
-	c.text(r.Subject.Nationality, "subject.nationality", identity)
 	c.date(r.Subject.BirthDate, "subject.birth_date", identity)
+	c.text(r.Subject.BirthPlace, "subject.birth_place", identity)
+	c.text(r.Subject.Nationality, "subject.nationality", identity)
 	c.text(r.Subject.Address, "subject.address", identity)
 	c.text(r.Subject.City, "subject.city", identity)
 	c.person(r.Officer, "officer", section3)
@@ -108,6 +109,7 @@ func (c *checker) date(value, field, rule string) {
 
 func (c *checker) transaction(t Transaction, p Profile, field string) {
 	c.text(t.Number, field+".number", section3)
+	c.text(t.Purpose, field+".purpose", section3)
 	c.need(!t.At.IsZero(), field+".at", "empty", section3)
 	c.need(t.Amount.AmountMinor > 0, field+".amount", "empty", section3)
 	c.need(t.Amount.Currency == p.Currency || p.Currency == "", field+".amount", "currency", schema)

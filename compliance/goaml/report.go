@@ -26,6 +26,7 @@ type Person struct {
 	FirstName   string `json:"first_name"`
 	LastName    string `json:"last_name"`
 	BirthDate   string `json:"birth_date,omitempty"` // YYYY-MM-DD
+	BirthPlace  string `json:"birth_place,omitempty"`
 	Nationality string `json:"nationality,omitempty"`
 	Residence   string `json:"residence,omitempty"` // ISO 3166 alpha-2
 	Address     string `json:"address,omitempty"`   // street and number

@@ -41,6 +41,7 @@ type xmlPerson struct {
 	FirstName   string      `xml:"first_name"`
 	LastName    string      `xml:"last_name"`
 	BirthDate   string      `xml:"birthdate,omitempty"`
+	BirthPlace  string      `xml:"birth_place,omitempty"`
 	Nationality string      `xml:"nationality1,omitempty"`
 	Residence   string      `xml:"residence,omitempty"`
 	Addresses   *xmlAddress `xml:"addresses>address,omitempty"`
@@ -146,7 +147,7 @@ func reasonText(r Report) string {
 }
 
 func personOf(q Person, p Profile) xmlPerson {
-	x := xmlPerson{FirstName: q.FirstName, LastName: q.LastName, Nationality: q.Nationality, Residence: q.Residence, Email: q.Email}
+	x := xmlPerson{FirstName: q.FirstName, LastName: q.LastName, BirthPlace: q.BirthPlace, Nationality: q.Nationality, Residence: q.Residence, Email: q.Email}
 	if q.BirthDate != "" {
 		x.BirthDate = q.BirthDate + "T00:00:00"
 	}

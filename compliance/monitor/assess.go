@@ -28,7 +28,7 @@ type verdict struct {
 	subject
 	judged *rules.Judgement
 	shadow *rules.Judgement // what the set in shadow says; nil without one
-	seen   []float64        // numbers the model saw; nil without one
+	scores []*seen          // what the models say
 	near   *rules.Hit       // of what no rule hit: the line it came nearest to
 }
 
@@ -140,7 +140,7 @@ func (m *Monitor) judgeAll(v *view, a *assessment, wanted map[string]subject) er
 	return nil
 }
 
-// judge lets the rules, the set in shadow and the model look at a transaction.
+// judge lets the rules, the models and the set in shadow look at a transaction.
 // What failed moved no money: it is decided by what was found before, the
 // gate's refusal say, and counts as a try for others.
 func (m *Monitor) judge(v *view, set *ruleSet, one *verdict) error {
@@ -157,17 +157,21 @@ func (m *Monitor) judge(v *view, set *ruleSet, one *verdict) error {
 	if one.judged, err = engine.Judge(f, h); err != nil {
 		return err
 	}
+	if one.scores, err = set.see(f, h); err != nil {
+		return err
+	}
+	for _, s := range one.scores {
+		engine.AddModel(one.judged, f, s.asScore())
+	}
+	if len(one.scores) > 0 {
+		one.scored = &one.scores[0].said
+	}
 	if m.deps.Samples != nil && len(one.judged.Hits) == 0 && f.Status != rules.Pending {
 		if hit, ok := engine.Nearest(f, h); ok {
 			one.near = &hit
 		}
 	}
-	if set.shadowID != "" {
-		if one.shadow, err = set.shadow.of(f.Merchant).Judge(f, h); err != nil {
-			return err
-		}
-	}
-	one.seen, one.scored, err = m.score(set, f, h)
+	one.shadow, err = set.try(f, h)
 	return err
 }
 
@@ -224,8 +228,8 @@ func (m *Monitor) writeVerdict(tx *store.Tx, a *assessment, v *verdict, counts *
 			return err
 		}
 	}
-	if v.scored != nil {
-		if err := keepScore(tx, v.fact.ID, v.seen, v.scored); err != nil {
+	for _, s := range v.scores {
+		if err := keepScore(tx, v.fact.ID, s); err != nil {
 			return err
 		}
 	}

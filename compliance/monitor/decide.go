@@ -3,6 +3,7 @@ package monitor
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -172,7 +173,7 @@ const overdue = `decided = 0 AND (seen_at <= ? OR EXISTS (SELECT 1 FROM monitor_
 
 // sweep judges merchants' hours that are over, judges again what too much came
 // before to do so at once, and decides what has been undecided for too long:
-// read anew, or as it was last seen when its person has been erased. It reports
+// read anew, or as it was last seen when its person has been erased or it is damaged. It reports
 // whether there is more.
 func (m *Monitor) sweep(ctx context.Context, now time.Time) (again bool, err error) {
 	if again, err = m.sweepHours(ctx, now); err != nil {
@@ -204,7 +205,7 @@ func (m *Monitor) sweep(ctx context.Context, now time.Time) (again bool, err err
 // again is a transaction that is remembered, as it stands now.
 func (m *Monitor) again(ctx context.Context, r row) (subject, error) {
 	s, err := m.load(ctx, r.ID)
-	if err != nil || s.fact != nil {
+	if err != nil && !errors.Is(err, store.ErrDamaged) || s.fact != nil {
 		return s, err
 	}
 	s.fact, err = r.fact()
@@ -279,12 +280,14 @@ func (m *Monitor) judgeHour(tx *store.Tx, set *ruleSet, merchant string, hour in
 	return err
 }
 
-// measure tells the metric how many are undecided beyond their time: anything
-// but 0 wants somebody to look.
+// measure tells the metric how many are undecided beyond their time, those
+// included that cannot be read: anything but 0 wants somebody to look.
 func (m *Monitor) measure(ctx context.Context, now time.Time) error {
 	var n int64
-	err := m.deps.Store.Get(ctx, &n, `SELECT COUNT(*) FROM monitor_transactions WHERE decided = 0 AND seen_at <= ?
-		AND NOT EXISTS (SELECT 1 FROM monitor_decisions WHERE transaction_id = monitor_transactions.id)`, now.Add(-m.cfg.DecideWithin).UnixMicro())
+	before := now.Add(-m.cfg.DecideWithin).UnixMicro()
+	err := m.deps.Store.Get(ctx, &n, `SELECT COUNT(*) FROM (
+		SELECT id FROM monitor_transactions WHERE decided = 0 AND seen_at <= ? UNION SELECT object_id FROM journal_aside WHERE walk = ? AND since <= ?) AS late
+		WHERE NOT EXISTS (SELECT 1 FROM monitor_decisions WHERE transaction_id = late.id)`, before, leaseName, before)
 	if err == nil {
 		m.metrics.undecided.Set(float64(n))
 	}

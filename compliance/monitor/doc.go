@@ -1,6 +1,6 @@
 // Package monitor watches every transaction of the hub by the rules of compliance/rules.
 //
-//		journal ──EventsFrom──▶ Monitor.Step ──▶ facts ──▶ history (database) ──▶ judgement ──▶ decision, hits, Alerts.Raise
+//		journal ──MarksFrom───▶ Monitor.Step ──▶ facts ──▶ history (database) ──▶ judgement ──▶ decision, hits, Alerts.Raise
 //		hub ──▶ Gate.Deposit, Gate.Transfer (before money moves) ──▶ verdict: ALLOW, STEP_UP, HOLD, BLOCK
 //
 //	  - The consumer is whoever holds the lease. The facts, the decision, the hits, the alerts they raise and the cursor are one
@@ -20,11 +20,12 @@
 //	  - Which rules judge is asked of the rulebook before every judgement, so that a publication counts at once in every process. A set in
 //	    shadow judges as well: its verdicts are recorded, and nothing else. A set that is not what was signed is refused, and the last stays.
 //	  - The model of compliance/score looks at what the rules look at; its score and what moved it stand with the alert, its drift in the
-//	    metrics. It decides nothing.
+//	    metrics. It only watches, until a published rule set names its version: from then on a score above the set's line is a hit of the
+//	    family "model", which alerts and never stops anything. Every version that has watched is kept, to act and to be judged by again.
 //	  - What is five years old goes (keep.go), unless a legal hold or an open case keeps it; erasure takes at once what the law does not keep.
 //	  - Nothing kept here names anybody: keys are keyed hashes, and what is personal stays sealed with the payment.
 //
-// Tables: monitor_* of migrations 0006 and 0010, and two cursors. Neighbours: compliance (the desk that takes alerts), compliance/rulebook (what is in
+// Tables: monitor_* of migrations 0006, 0010 and 0021, and two cursors. Neighbours: compliance (the desk that takes alerts), compliance/rulebook (what is in
 // force), compliance/screening (results of screening), psd2/store (journal, payments), psd2/hub (which asks the gate through an interface
 // of its own).
 package monitor

@@ -152,8 +152,12 @@ func (g *Gate) judge(ctx context.Context, s subject) (Verdict, error) {
 		return g.blind(s.fact.Kind), err
 	}
 	if j.Action != rules.Allow && j.Action != rules.Alert { // what is recorded carries what the model says of it
-		if _, s.scored, err = g.m.score(set, s.fact, h); err != nil {
+		list, err := set.see(s.fact, h)
+		if err != nil {
 			return g.blind(s.fact.Kind), err
+		}
+		if len(list) > 0 {
+			s.scored = &list[0].said
 		}
 	}
 	v := Verdict{Action: j.Action, Judgement: j, subject: s}

@@ -36,8 +36,9 @@ func TestEveryRuleHearsOfItThroughTheJournal(t *testing.T) {
 	m := w.start(nil, []func(*monitor.Config){func(c *monitor.Config) { c.Profile, c.Sources = rules.ProfileOnlineDE, past.sources(t) }},
 		[]func(*monitor.Deps){func(d *monitor.Deps) { d.Screened = past.screened }})
 	must(t, w.catchUp(m))
-	alerted := map[string]bool{}
+	alerted, kinds := map[string]bool{}, map[string]bool{}
 	for i, c := range cases {
+		kinds[c.Rule+" "+strings.Fields(c.Name)[0]] = true
 		t.Run(c.Rule+" "+c.Name, func(t *testing.T) {
 			j := &rules.Judgement{ID: ids[i]}
 			for _, h := range w.hits(ids[i]) {
@@ -60,6 +61,13 @@ func TestEveryRuleHearsOfItThroughTheJournal(t *testing.T) {
 	}
 	if len(alerted) != 36 {
 		t.Errorf("%d rules of 36 have a case that alerts", len(alerted))
+	}
+	for rule := range alerted {
+		for _, kind := range []string{"fires", "boundary", "silent"} {
+			if !kinds[rule+" "+kind] {
+				t.Errorf("%s has no case %q", rule, kind)
+			}
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -33,8 +34,9 @@ type Config struct {
 	DecideWithin time.Duration `yaml:"decide_within"`
 	// Sources are the operator's own lists.
 	Sources rules.SourcesConfig `yaml:"sources"`
-	// Model is a file made by rialto train. Its score stands beside the rules'
-	// findings; it decides nothing, whatever the model's mode.
+	// Model is a file made by rialto train. It watches: its score stands beside
+	// the rules' findings. It raises alerts of its own once officers have
+	// published a rule set that names its version.
 	Model string `yaml:"model_file"`
 	// KeepYears is how long transactions and what was decided about them are
 	// kept (default 5, GwG §8(4)).
@@ -105,6 +107,7 @@ type Monitor struct {
 	led      bool
 	swept    time.Time
 	retained time.Time
+	retried  time.Time // what was set aside
 	measured time.Time // the model's drift
 }
 
@@ -133,11 +136,11 @@ func New(c Config, d Deps) (*Monitor, error) {
 			return nil, err
 		}
 	}
-	if err := d.openModel(c.Model); err != nil {
+	m := &Monitor{cfg: c, deps: d, metrics: newMetrics(d.Metrics), derive: &deriver{d.Store, d.Sources, d.Sources.Lists, d.Screened, d.Limits, d.Reports}}
+	if err := m.openModel(c.Model); err != nil {
 		return nil, err
 	}
-	m := &Monitor{cfg: c, deps: d, metrics: newMetrics(d.Metrics), derive: &deriver{d.Store, d.Sources, d.Sources.Lists, d.Screened, d.Limits, d.Reports}}
-	m.sets = sets{cfg: c, book: d.Book, lists: d.Sources.Lists, model: d.Model, refused: m.metrics.refused, log: d.Log, clock: d.Store.Now}
+	m.sets = sets{cfg: c, book: d.Book, lists: d.Sources.Lists, model: m.deps.Model, models: Archive{d.Store}, refused: m.metrics.refused, log: d.Log, clock: d.Store.Now}
 	if err := m.sets.open(d.Catalogue); err != nil {
 		return nil, err
 	}
@@ -166,7 +169,7 @@ func (m *Monitor) Close() {
 // has been undecided for too long. It says when it wants to run again.
 func (m *Monitor) Step(ctx context.Context, now time.Time) (time.Time, error) {
 	m.attach(ctx, now)
-	full, err := m.consume(ctx)
+	full, err := m.consume(ctx, now)
 	m.led = err == nil && full != notLeading
 	switch {
 	case err != nil:
@@ -220,16 +223,16 @@ type subject struct {
 // consume judges one batch of events. What they tell of is read as it stands
 // now and judged outside the transaction; several events of one payment are
 // one look, and one transaction stores it all.
-func (m *Monitor) consume(ctx context.Context) (int, error) {
+func (m *Monitor) consume(ctx context.Context, now time.Time) (int, error) {
 	cursor, state, err := m.cursors(ctx) // reads only: an idle system must not write
 	if err != nil {
 		return done, err
 	}
-	marks, err := m.deps.Store.MarksFrom(ctx, cursor, batch)
-	if err != nil || len(marks) == 0 {
+	b, err := m.next(ctx, cursor, now)
+	if err != nil || len(b.marks) == 0 {
 		return done, err
 	}
-	subjects, err := m.read(ctx, marks)
+	subjects, err := m.read(ctx, b)
 	if err != nil {
 		return done, err
 	}
@@ -241,14 +244,13 @@ func (m *Monitor) consume(ctx context.Context) (int, error) {
 	if err != nil {
 		return done, err
 	}
-	next := marks[len(marks)-1].Position
-	switch led, err := m.commit(ctx, cursor, next, a); {
+	switch led, err := m.commit(ctx, b, a); {
 	case errors.Is(err, errMoved):
 		return more, nil
 	case err != nil || !led:
 		return notLeading, err
 	}
-	cursor = next
+	cursor = b.to
 	if m.follower != nil {
 		m.follower.Ack(cursor)
 	}
@@ -260,23 +262,70 @@ func (m *Monitor) consume(ctx context.Context) (int, error) {
 	return done, err
 }
 
-// read loads what marks tell of.
-func (m *Monitor) read(ctx context.Context, marks []store.Mark) (subjects []subject, err error) {
+// events are what is judged at once: those of the journal from one position to
+// another, or of those that were set aside.
+type events struct {
+	from, to int64
+	marks    []store.Mark
+	aside    bool         // they were
+	damaged  []store.Mark // not to be read now
+}
+
+// next are the journal's next events, and now and then, when there are none,
+// what was set aside.
+func (m *Monitor) next(ctx context.Context, cursor int64, now time.Time) (b *events, err error) {
+	b = &events{from: cursor, to: cursor}
+	if b.marks, err = m.deps.Store.MarksFrom(ctx, cursor, batch); err != nil {
+		return nil, err
+	}
+	if n := len(b.marks); n > 0 {
+		b.to = b.marks[n-1].Position
+	} else if !now.Before(m.retried.Add(time.Minute)) {
+		m.retried, b.aside = now, true
+		b.marks, err = m.deps.Store.AsideOf(ctx, leaseName, now)
+	}
+	return b, err
+}
+
+// read loads what events tell of, but for what is damaged.
+func (m *Monitor) read(ctx context.Context, b *events) (subjects []subject, err error) {
 	seen := map[string]bool{}
-	for _, mark := range marks {
+	for _, mark := range b.marks {
 		if seen[mark.ObjectID] {
 			continue
 		}
 		seen[mark.ObjectID] = true
 		s, err := m.load(ctx, mark.ObjectID)
-		if err != nil {
+		switch {
+		case errors.Is(err, store.ErrDamaged):
+			b.damaged = append(b.damaged, mark)
+		case err != nil:
 			return nil, err
-		}
-		if s.fact != nil {
+		case s.fact != nil:
 			subjects = append(subjects, s)
 		}
 	}
 	return subjects, nil
+}
+
+// putAside notes what could not be read, and takes back what could.
+func (b *events) putAside(tx *store.Tx) error {
+	if b.aside {
+		for _, mark := range b.marks {
+			if slices.Contains(b.damaged, mark) {
+				continue
+			}
+			if _, err := tx.TakeBack(leaseName, mark); err != nil {
+				return err
+			}
+		}
+	}
+	for _, mark := range b.damaged {
+		if err := tx.SetAside(leaseName, mark); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // load makes the fact of an object of the journal; none for what is no
@@ -338,7 +387,7 @@ func gone(err error) error {
 
 // commit stores what became of a batch and moves the cursor, all or nothing. It
 // reports false, and does nothing, when another process leads.
-func (m *Monitor) commit(ctx context.Context, from, to int64, a *assessment) (led bool, err error) {
+func (m *Monitor) commit(ctx context.Context, b *events, a *assessment) (led bool, err error) {
 	var counts tally
 	err = m.deps.Store.Tx(ctx, func(tx *store.Tx) (err error) {
 		counts = tally{}
@@ -351,13 +400,16 @@ func (m *Monitor) commit(ctx context.Context, from, to int64, a *assessment) (le
 		if err != nil {
 			return err
 		}
-		if led = stored == from; !led {
+		if led = stored == b.from; !led {
 			return nil
 		}
 		if err := m.write(tx, a, &counts); err != nil {
 			return err
 		}
-		return tx.SetCursor(leaseName, to)
+		if err := b.putAside(tx); err != nil {
+			return err
+		}
+		return tx.SetCursor(leaseName, b.to)
 	})
 	if err == nil {
 		m.metrics.add(counts)

@@ -244,3 +244,51 @@ func TestOnePersonIsTheSameAtAllMerchants(t *testing.T) {
 		}
 	})
 }
+
+// TestDamagedOrderStopsNobodysMonitoring: one that does not open is set aside,
+// all others are judged, and it is once it opens.
+func TestDamagedOrderStopsNobodysMonitoring(t *testing.T) {
+	databases(t, func(t *testing.T, w *world) {
+		m := w.monitor(nil)
+		p := w.deposit(payment{player: "p1", amount: 5000})
+		var good []byte
+		must(t, w.db.Get(ctx, &good, `SELECT sealed FROM payments WHERE id = ?`, p.ID))
+		seal := func(sealed []byte) {
+			must(t, w.db.Tx(ctx, func(tx *store.Tx) error {
+				_, err := tx.Exec(`UPDATE payments SET sealed = ? WHERE id = ?`, sealed, p.ID)
+				return err
+			}))
+		}
+		seal([]byte("damaged"))
+		w.deposit(payment{player: "p2", amount: 5000})
+		must(t, w.catchUp(m))
+		judged := func(want int) {
+			t.Helper()
+			if n := w.number(`SELECT COUNT(*) FROM monitor_decisions`); n != want {
+				t.Fatalf("%d judged, want %d", n, want)
+			}
+		}
+		judged(1)
+		if list, err := w.db.Asides(ctx, 10); err != nil || len(list) != 1 || list[0].ObjectID != p.ID {
+			t.Fatalf("set aside: %+v, %v", list, err)
+		}
+		w.clock.Add(2 * time.Minute)
+		must(t, w.catchUp(m))
+		judged(1)
+		undecided := func(want float64) {
+			t.Helper()
+			w.clock.Add(2 * time.Hour)
+			must(t, w.catchUp(m))
+			if got := w.gauge("rialto_monitor_undecided"); got != want {
+				t.Errorf("the metric says %v undecided, want %v", got, want)
+			}
+		}
+		undecided(1)
+		seal(good)
+		undecided(0)
+		judged(2)
+		if list, err := w.db.Asides(ctx, 10); err != nil || len(list) != 0 {
+			t.Errorf("still aside: %+v, %v", list, err)
+		}
+	})
+}

@@ -35,9 +35,9 @@ func (w *world) reportOn(objectID string) {
 	must(w.t, w.desk.SaveReport(ctx, maria, id, p, goaml.Report{
 		Facts: "Eine Einzahlung mit auffälligem Verwendungszweck, danach sofort eine Auszahlung an ein fremdes Konto.", Complaint: "keine",
 		Indicators: []string{p.Indicators[0].Code}, Officer: goaml.Person{FirstName: "Maria", LastName: "Meise", Email: "fiu@casino.example"},
-		Subject: goaml.Person{FirstName: "Jörg", LastName: "Müßig", BirthDate: "1980-02-29", Nationality: "DE", Residence: "DE",
+		Subject: goaml.Person{FirstName: "Jörg", LastName: "Müßig", BirthDate: "1980-02-29", BirthPlace: "Görlitz", Nationality: "DE", Residence: "DE",
 			Address: "Königstraße 5", PostCode: "10115", City: "Berlin"},
-		Transactions: []goaml.Transaction{{Number: objectID, At: w.clock.Now(), Amount: psd2.Euro(5000), FromSubject: true,
+		Transactions: []goaml.Transaction{{Number: objectID, At: w.clock.Now(), Amount: psd2.Euro(5000), Purpose: "Einzahlung", FromSubject: true,
 			From: goaml.Account{Name: "Jörg Müßig", IBAN: "DE02120300000000202051"}, To: goaml.Account{Name: "Casino GmbH", IBAN: "DE89370400440532013000"}}},
 	}))
 	do(compliance.Act{Do: compliance.ProposeSAR, By: maria, Reason: "structuring"})

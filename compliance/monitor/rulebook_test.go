@@ -24,7 +24,7 @@ var (
 // book opens the rulebook; without a time in shadow, so that tests are short.
 func (w *world) book() *rulebook.Book {
 	w.t.Helper()
-	b, err := rulebook.Open(ctx, rulebook.Config{ShadowFor: -1}, rulebook.Deps{Store: w.db, Keys: w.keys, Audit: w.desk, History: monitor.Archive{Store: w.db}})
+	b, err := rulebook.Open(ctx, rulebook.Config{ShadowFor: -1}, rulebook.Deps{Store: w.db, Keys: w.keys, Audit: w.desk, History: monitor.Archive{Store: w.db}, Models: monitor.Archive{Store: w.db}})
 	must(w.t, err)
 	return b
 }

@@ -3,7 +3,6 @@ package monitor
 import (
 	"context"
 	"log/slog"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -56,7 +55,9 @@ type ruleSet struct {
 	live     engines
 	shadowID string // "": none
 	shadow   engines
-	columns  map[*rules.Engine][]int // where an engine's values hold the model's; nil when some are missing
+	acting   *seer // the model that raises alerts; nil: none does
+	watching *seer // another that only looks
+	trying   *seer // the one that the set in shadow would let act
 }
 
 // reach is how far back live rules and those in shadow look.
@@ -76,7 +77,8 @@ type sets struct {
 	cfg     Config
 	book    *rulebook.Book // nil: the set never changes
 	lists   *rules.Lists
-	model   *score.Model
+	model   *score.Model // watches
+	models  Archive      // holds those that act
 	refused prometheus.Gauge
 	log     *slog.Logger
 	clock   func() time.Time
@@ -107,9 +109,15 @@ func (s *sets) open(catalogue *rules.Catalogue) error {
 	if set.live, err = compileAll(s.cfg, catalogue, s.lists); err != nil {
 		return err
 	}
-	set.place(s.model)
+	if err := set.placeModels(s.model, s.loadModel); err != nil {
+		return err
+	}
 	s.now.Store(set)
 	return nil
+}
+
+func (s *sets) loadModel(version string) (*score.Model, error) {
+	return s.models.Model(context.Background(), version)
 }
 
 // current is the set in force. An error means that it is not known which one
@@ -156,25 +164,23 @@ func (s *sets) load(ctx context.Context, atLeast int64) (*ruleSet, error) {
 			return nil, err
 		}
 	}
-	set.place(s.model)
-	return set, nil
+	return set, set.placeModels(s.model, s.loadModel)
 }
 
-// place finds the model's columns among each engine's values.
-func (s *ruleSet) place(m *score.Model) {
-	if m == nil {
-		return
+// try lets the set in shadow judge, with the model that it would let act; nil
+// when none is.
+func (s *ruleSet) try(f *rules.Fact, h *rules.History) (*rules.Judgement, error) {
+	if s.shadowID == "" {
+		return nil, nil
 	}
-	s.columns = map[*rules.Engine][]int{}
-	for _, e := range s.live.byProfile {
-		have := e.Columns()
-		at := make([]int, len(m.Columns))
-		for i, name := range m.Columns {
-			if at[i] = slices.Index(have, name); at[i] < 0 {
-				at = nil
-				break
-			}
-		}
-		s.columns[e] = at
+	engine := s.shadow.of(f.Merchant)
+	j, err := engine.Judge(f, h)
+	if err != nil {
+		return nil, err
 	}
+	one, err := s.trying.look(engine, f, h)
+	if one != nil {
+		engine.AddModel(j, f, one.asScore())
+	}
+	return j, err
 }

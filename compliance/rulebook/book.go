@@ -51,6 +51,7 @@ type Deps struct {
 	Audit    Audit
 	History  History      // nil: there is nothing to backtest on
 	Outcomes Outcomes     // nil: none is known
+	Models   Models       // nil: no model may act
 	Lists    *rules.Lists // nil: those that ship
 	Random   io.Reader    // nil: crypto/rand
 	Log      *slog.Logger

@@ -46,7 +46,10 @@ func (b *Book) Draft(ctx context.Context, o compliance.Officer, catalogue []byte
 		_, err = compiles(c, b.deps.Lists)
 	}
 	if err != nil {
-		return nil, psd2.Invalid("catalogue", "catalogue_invalid", strings.TrimPrefix(err.Error(), "rules: "))
+		return nil, invalidCatalogue(err)
+	}
+	if err := b.mayAct(ctx, c); err != nil {
+		return nil, err
 	}
 	now, _, err := b.inForce(ctx)
 	if err != nil {
@@ -209,6 +212,9 @@ func (b *Book) Publish(ctx context.Context, o compliance.Officer, id string) (*S
 	if err != nil {
 		return nil, err
 	}
+	if err := b.mayAct(ctx, catalogue); err != nil {
+		return nil, err
+	}
 	err = b.change(ctx, id, func(tx *store.Tx, got *Set, h head) error {
 		s = got
 		if err := b.publishable(s, h, o, tx.Now); err != nil {
@@ -217,7 +223,11 @@ func (b *Book) Publish(ctx context.Context, o compliance.Officer, id string) (*S
 		if err := b.enact(tx, s, catalogue, h, o); err != nil {
 			return err
 		}
-		return b.note(tx, o, "rules.published", s, map[string]any{"number": s.Number, "base": s.BaseID})
+		detail := map[string]any{"number": s.Number, "base": s.BaseID}
+		if catalogue.Model != nil {
+			detail["model"] = catalogue.Model.Version
+		}
+		return b.note(tx, o, "rules.published", s, detail)
 	})
 	if err != nil {
 		return nil, err

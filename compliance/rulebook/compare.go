@@ -235,7 +235,7 @@ func (b *Book) Backtest(ctx context.Context, o compliance.Officer, id string, sp
 		return nil, psd2.Invalid("from", "span_too_long", fmt.Sprintf("the span and the %d days before hold more than %d transactions", int(warmUp.Hours()/24), b.cfg.MaxTransactions))
 	}
 	c := newComparer(Comparison{SetID: s.ID, BaseID: base.ID, Profile: span.Profile, From: span.From.UTC(), Until: span.Until.UTC()})
-	if err := b.compare(c, base, s, facts); err != nil {
+	if err := b.compare(ctx, c, base, s, facts); err != nil {
 		return nil, err
 	}
 	if err := b.judged(ctx, c, o); err != nil {
@@ -254,7 +254,7 @@ func (b *Book) Backtest(ctx context.Context, o compliance.Officer, id string, sp
 	return c.done(), nil
 }
 
-func (b *Book) compare(c *comparer, base, other *Set, facts []*rules.Fact) error {
+func (b *Book) compare(ctx context.Context, c *comparer, base, other *Set, facts []*rules.Fact) error {
 	var of [2]map[string]verdict
 	hours := map[string]time.Time{}
 	for i, s := range []*Set{base, other} {
@@ -263,6 +263,9 @@ func (b *Book) compare(c *comparer, base, other *Set, facts []*rules.Fact) error
 			return err
 		}
 		of[i] = verdicts(test)
+		if err := b.addModel(ctx, s, c, of[i]); err != nil {
+			return err
+		}
 		for _, h := range test.Hours {
 			hours[h.ID] = h.Hour
 		}

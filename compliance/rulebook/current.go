@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"github.com/rialto-hub/rialto/compliance/rules"
+	"github.com/rialto-hub/rialto/compliance/score"
 	"github.com/rialto-hub/rialto/psd2/store"
 )
 
@@ -64,33 +65,60 @@ func (b *Book) Replay(ctx context.Context, stored json.RawMessage) (rules.Hit, e
 	if err := json.Unmarshal(stored, &h); err != nil {
 		return h, fmt.Errorf("rulebook: replay: %w", err)
 	}
+	s, profile, err := b.setOf(ctx, h.Rule, h.Version)
+	if err != nil {
+		return rules.Hit{}, err
+	}
+	return replay(h, s.Catalogue, profile, b.deps.Lists, func(version string) (*score.Model, error) {
+		if b.deps.Models == nil {
+			return nil, errors.New("rulebook: replay: there are no models")
+		}
+		return b.deps.Models.Model(ctx, version)
+	})
+}
+
+// setOf is the set that holds a version of a rule, and the profile in which it
+// does.
+func (b *Book) setOf(ctx context.Context, rule, version string) (s *Set, profile string, err error) {
 	var in struct {
 		Set     string `db:"set_id"`
 		Profile string `db:"profile"`
 	}
-	err := b.deps.Store.Get(ctx, &in, `SELECT set_id, profile FROM rulebook_versions WHERE rule = ? AND version = ?`, h.Rule, h.Version)
+	err = b.deps.Store.Get(ctx, &in, `SELECT set_id, profile FROM rulebook_versions WHERE rule = ? AND version = ?`, rule, version)
 	if errors.Is(err, sql.ErrNoRows) {
-		return rules.Hit{}, fmt.Errorf("rulebook: replay: rule %s was never published in version %s", h.Rule, h.Version)
+		return nil, "", fmt.Errorf("rulebook: replay: rule %s was never published in version %s", rule, version)
 	}
 	if err != nil {
-		return rules.Hit{}, fmt.Errorf("rulebook: replay: %w", err)
+		return nil, "", fmt.Errorf("rulebook: replay: %w", err)
 	}
-	s, err := get(b.getter(ctx), in.Set)
-	if err != nil {
-		return rules.Hit{}, err
+	if s, err = get(b.getter(ctx), in.Set); err != nil {
+		return nil, "", err
 	}
 	if hashOf([]byte(s.Catalogue)) != s.Hash {
-		return rules.Hit{}, fmt.Errorf("rulebook: replay: set %s is not what was published", s.ID)
+		return nil, "", fmt.Errorf("rulebook: replay: set %s is not what was published", s.ID)
 	}
-	c, err := parse([]byte(s.Catalogue))
+	return s, in.Profile, nil
+}
+
+// replay judges a hit again by a catalogue.
+func replay(h rules.Hit, catalogue, profile string, lists *rules.Lists, models func(version string) (*score.Model, error)) (rules.Hit, error) {
+	c, err := parse([]byte(catalogue))
 	if err != nil {
 		return rules.Hit{}, err
 	}
-	engine, err := c.Compile(in.Profile, b.deps.Lists)
+	engine, err := c.Compile(profile, lists)
 	if err != nil {
 		return rules.Hit{}, err
+	}
+	if h.Rule == rules.ModelRule {
+		return replayModel(engine, h, models)
 	}
 	return engine.Replay(h)
+}
+
+// Same reports whether a hit that was judged again came out as it was.
+func Same(stored, now rules.Hit) bool {
+	return now.Grade == stored.Grade && now.Action == stored.Action && now.Severity == stored.Severity && now.Weight == stored.Weight
 }
 
 // Forget removes what shadow sets said of a transaction; the monitor's

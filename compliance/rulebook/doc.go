@@ -19,6 +19,9 @@
 //	    and who did it. Every process compares the revision before it judges, and
 //	    uses a set only if its signature holds and its number is no older than
 //	    what it used before; otherwise it goes on with what it has, and says so.
+//	  - A set may let the fraud score raise alerts: it names the model's version,
+//	    which must have watched live traffic before, and from which score on. A
+//	    backtest counts what that version has said in shadow.
 //	  - Every hit names its rule's version; Replay finds the set that holds it.
 //
 // The catalogue that ships is set number 1, published by the release itself; a

@@ -169,6 +169,9 @@ func compiles(c *rules.Catalogue, lists *rules.Lists) (map[[2]string]string, err
 		for _, r := range e.Rules() {
 			versions[[2]string{r.ID, r.Version}] = profile
 		}
+		if a := e.Acting(); a != nil {
+			versions[[2]string{rules.ModelRule, a.ID()}] = profile
+		}
 	}
 	return versions, nil
 }
@@ -216,8 +219,10 @@ func (b *Book) sign(s *Set, now time.Time) error {
 }
 
 // verify says which key signed a published set, or why it must not be used.
-func (b *Book) verify(s *Set) (keyID string, err error) {
-	v, err := jose.VerifyDetached(s.JWS, b.deps.Keys.Public(), []byte(s.Manifest), s.SignedAt)
+func (b *Book) verify(s *Set) (keyID string, err error) { return s.verify(b.deps.Keys.Public()) }
+
+func (s *Set) verify(keys *jose.PublicKeySet) (keyID string, err error) {
+	v, err := jose.VerifyDetached(s.JWS, keys, []byte(s.Manifest), s.SignedAt)
 	if err != nil {
 		return "", fmt.Errorf("rulebook: set %s: its signature does not verify: %w", s.ID, err)
 	}

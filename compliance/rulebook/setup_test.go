@@ -85,7 +85,7 @@ func databases(t *testing.T, test func(t *testing.T, w *world)) {
 func (w *world) open() {
 	w.t.Helper()
 	var err error
-	w.Book, err = rulebook.Open(ctx, rulebook.Config{}, rulebook.Deps{Store: w.db, Keys: w.keys, Audit: w.desk, History: monitor.Archive{Store: w.db}, Outcomes: w.outcomes})
+	w.Book, err = rulebook.Open(ctx, rulebook.Config{}, rulebook.Deps{Store: w.db, Keys: w.keys, Audit: w.desk, History: monitor.Archive{Store: w.db}, Models: monitor.Archive{Store: w.db}, Outcomes: w.outcomes})
 	must(w.t, err)
 }
 

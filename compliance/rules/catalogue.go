@@ -103,6 +103,7 @@ type Catalogue struct {
 	Profiles map[string]Profile `yaml:"profiles" json:"profiles"`
 	Features map[string]Feature `yaml:"features" json:"features"`
 	Rules    []Rule             `yaml:"rules" json:"rules"`
+	Model    *Acting            `yaml:"model" json:"model,omitempty"` // nil: the fraud score only watches
 }
 
 // Profiles that ship.
@@ -182,6 +183,7 @@ type Engine struct {
 	measures map[string]*measure
 	byKind   map[Kind][]*measure // what the rules for that kind read
 	lists    *Lists
+	acting   *Acting
 }
 
 // ownLimits are what the engine itself reads: a missing one would be 0, and
@@ -238,6 +240,12 @@ func (c *Catalogue) Compile(profile string, lists *Lists) (*Engine, error) {
 	}
 	if err := p.check(fired); err != nil {
 		return nil, fmt.Errorf("rules: profile %s: %w", profile, err)
+	}
+	if e.acting = c.Model; e.acting != nil {
+		if err := e.acting.check(); err != nil {
+			return nil, fmt.Errorf("rules: %w", err)
+		}
+		fmt.Fprintln(sum, ModelRule, e.acting.ID())
 	}
 	e.Version = hex.EncodeToString(sum.Sum(nil)[:8])
 	e.plan()
@@ -327,7 +335,7 @@ func (r Rule) check(fired map[string]bool) error {
 	switch {
 	case r.ID == "" || r.Name == "" || r.Family == "" || len(r.On) == 0:
 		return errors.New("id, name, family and on must be given")
-	case fired[r.ID]:
+	case fired[r.ID], r.ID == ModelRule:
 		return errors.New("the id is taken")
 	case !slices.Contains(entityKinds, r.Entity):
 		return fmt.Errorf("entity %q is not known", r.Entity)
@@ -471,25 +479,4 @@ func (e *Engine) Reach(over string) time.Duration {
 		}
 	}
 	return reach
-}
-
-// Rules lists what the engine judges by, in its profile.
-func (e *Engine) Rules() []Described {
-	out := make([]Described, len(e.rules))
-	for i, r := range e.rules {
-		d := Described{Rule: r.Rule, Version: r.version}
-		d.Grade = r.grades[0].Grade
-		d.Lower = nil
-		for _, g := range r.grades[1:] {
-			d.Lower = append(d.Lower, g.Grade)
-		}
-		out[i] = d
-	}
-	return out
-}
-
-// Described is a rule with its numbers in place and its version.
-type Described struct {
-	Rule
-	Version string `json:"version"`
 }

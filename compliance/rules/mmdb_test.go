@@ -1,6 +1,7 @@
 package rules_test
 
 import (
+	"net/netip"
 	"testing"
 
 	"github.com/rialto-hub/rialto/compliance/rules"
@@ -38,6 +39,11 @@ func TestAddressesAreReadFromRealDatabases(t *testing.T) {
 		s.Locate(&f, ip)
 		if f.IPCountry != want.country || (f.Place != nil) != want.placed || (f.Hosting == nil) != (want.hosting == nil) || f.Hosting != nil && *f.Hosting != *want.hosting {
 			t.Errorf("%s: country %q, place %v, hosting %v", ip, f.IPCountry, f.Place, f.Hosting)
+		}
+		if a, err := netip.ParseAddr(ip); err == nil {
+			if country, known := s.Country(a); country != want.country || known != (want.country != "") {
+				t.Errorf("%s is in %q, %t", ip, country, known)
+			}
 		}
 		if f.Place != nil && (f.Place.Lat != 52.5 || f.Place.Lon != 13.4) {
 			t.Errorf("%s is at %+v", ip, *f.Place)

@@ -18,7 +18,8 @@ import (
 // SourcesConfig names the operator's own files. Each may be missing; what
 // needs it then says no_data.
 type SourcesConfig struct {
-	// GeoIP is a MaxMind DB with country and location (GeoLite2-City or alike).
+	// GeoIP is a MaxMind DB with country and location (GeoLite2-City or alike). The
+	// hub also compares by it where payers are asked and where they confirm.
 	GeoIP string `yaml:"geoip_file"`
 	// ASN is a MaxMind DB with autonomous_system_number.
 	ASN string `yaml:"asn_file"`
@@ -166,6 +167,16 @@ func (s *Sources) VASP(iban psd2.IBAN, bic string) *bool {
 	listed := bic != "" && slices.ContainsFunc(s.vasp, func(prefix string) bool { return strings.HasPrefix(bic, prefix) }) ||
 		byAccount && slices.ContainsFunc(s.codes, func(code string) bool { return strings.HasPrefix(string(iban[:2]+iban[4:]), code) })
 	return &listed
+}
+
+// Country says in which country an address is; false without a database, and
+// when it does not know.
+func (s *Sources) Country(a netip.Addr) (iso string, known bool) {
+	if s.geo == nil || !a.IsValid() {
+		return "", false
+	}
+	err := s.geo.Lookup(a.Unmap()).DecodePath(&iso, "country", "iso_code")
+	return iso, err == nil && iso != ""
 }
 
 // Locate fills in where an address is and whether it is a data centre's.

@@ -1,6 +1,7 @@
 package score
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
@@ -15,10 +16,11 @@ import (
 	"time"
 )
 
-// Mode says whether a model may act.
+// Mode says whether a model acted when it looked. No model says so itself: a
+// published rule set does.
 type Mode string
 
-// Modes. A new model only watches.
+// Modes.
 const (
 	Shadow Mode = "shadow"
 	Active Mode = "active"
@@ -27,7 +29,6 @@ const (
 // Model is a trained model with everything that explains it.
 type Model struct {
 	Version   string      `json:"version"` // hash of what decides
-	Mode      Mode        `json:"mode"`
 	TrainedAt time.Time   `json:"trained_at"`
 	Seed      uint64      `json:"seed"`
 	Rows      int         `json:"rows"`
@@ -51,7 +52,7 @@ type Sample struct {
 // needs to mean anything.
 const minOutcomes = 10
 
-// Train makes a model in mode shadow; the same sample, seed and time give the
+// Train makes a model; the same sample, seed and time give the
 // same bytes.
 func Train(s Sample, seed uint64, now time.Time) (*Model, error) {
 	if len(s.Rows) < 2 || len(s.Columns) == 0 {
@@ -68,7 +69,7 @@ func Train(s Sample, seed uint64, now time.Time) (*Model, error) {
 	if s.Bad != nil && len(s.Bad) != len(s.Rows) {
 		return nil, errors.New("score: there must be one outcome a row")
 	}
-	m := &Model{Mode: Shadow, TrainedAt: now.UTC(), Seed: seed, Rows: len(s.Rows), Columns: s.Columns}
+	m := &Model{TrainedAt: now.UTC(), Seed: seed, Rows: len(s.Rows), Columns: s.Columns}
 	m.learnRange(s.Rows)
 	m.Forest = growForest(s.Rows, rand.New(rand.NewPCG(seed, 0x1f))) //nolint:gosec // a model must come out the same again
 	bad := 0
@@ -126,6 +127,9 @@ func shares(values, borders []float64) []float64 {
 	return out
 }
 
+// ReadJSON is Read for what stands in a larger document.
+func ReadJSON(text []byte) (*Model, error) { return Read(bytes.NewReader(text)) }
+
 // Read reads a model and checks that its content is what its version says.
 func Read(r io.Reader) (*Model, error) {
 	var m Model
@@ -149,8 +153,6 @@ func (m *Model) check() error {
 		return errors.New("score: model: its columns do not fit")
 	case m.Logistic != nil && (len(m.Logistic.Weights) != width || len(m.Logistic.Mean) != width || len(m.Logistic.SD) != width):
 		return errors.New("score: model: its columns do not fit")
-	case m.Mode != Shadow && m.Mode != Active:
-		return errors.New("score: model: its mode is neither shadow nor active")
 	}
 	for _, t := range m.Forest.Trees {
 		for i, n := range t {
@@ -189,7 +191,7 @@ func (m *Model) Score(row []float64) (Scored, error) {
 	if len(row) != len(m.Columns) {
 		return Scored{}, fmt.Errorf("score: %d numbers, want %d", len(row), len(m.Columns))
 	}
-	out := Scored{Version: m.Version, Mode: m.Mode, Novelty: m.Forest.Score(row)}
+	out := Scored{Version: m.Version, Mode: Shadow, Novelty: m.Forest.Score(row)}
 	with := slices.Clone(row)
 	moved := make([]float64, len(row))
 	for c, v := range row {

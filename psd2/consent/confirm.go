@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rialto-hub/rialto/banks"
 	"github.com/rialto-hub/rialto/psd2"
 	"github.com/rialto-hub/rialto/psd2/edge"
 	"github.com/rialto-hub/rialto/psd2/page"
@@ -19,6 +20,7 @@ type consentPage struct {
 	sums
 	Bank    option
 	Domains []string // that the payer will see in the address bar
+	Next    string   // where he authorises, when the bank has one approach and it leads to no other page: "app" or "here"
 	Action  string
 	Ticket  string
 	Again   string // why it is shown again, or ""
@@ -112,6 +114,9 @@ func (v *visit) consent(bankID, again string, status int, entered wants, wrong s
 	}
 	c := consentPage{sums: v.sums(), Bank: bank, Domains: hosts(info.RedirectOrigins), Action: v.to("/confirm"), Ticket: ticket,
 		Payee: v.payeeChecked(), Again: again, Others: v.to("/banks?other=1"), Confirmed: asked.Stands, Changed: changed, familiar: known, AskID: info.First == psd2.PromptIdentify, AskAccount: info.DebtorMandatory, wants: entered}
+	if len(info.Approaches) == 1 {
+		c.Next = map[banks.Approach]string{banks.Decoupled: "app", banks.Embedded: "here"}[info.Approaches[0]]
+	}
 	switch wrong {
 	case "psu_id":
 		c.WrongID = v.say("confirm.wrong_id", "bank", bank.Name)

@@ -150,5 +150,5 @@ func (v *visit) enrol() error {
 	if err != nil {
 		return err
 	}
-	return v.away("/sca/enrol/" + token)
+	return v.away("/sca/enrol/" + token + "?payment=" + p.ID) // where he comes back to
 }

@@ -76,7 +76,7 @@ func (c *confirming) Need(ctx context.Context, a hub.Ask) (hub.Needed, error) {
 	if err != nil || need.Level == sca.None {
 		return hub.Needed{Keep: need.Keep}, err
 	}
-	if c.db.Tx(ctx, func(tx *store.Tx) error { return c.Confirmed(tx, p.ID, need.Level, bound(p)) }) == nil {
+	if c.db.Tx(ctx, func(tx *store.Tx) error { return c.Confirmed(tx, p.ID, need.Decision, bound(p)) }) == nil {
 		return hub.Needed{Keep: need.Keep}, nil
 	}
 	challenge, err := c.Begin(ctx, sca.BeginRequest{PersonID: p.PersonID, Linked: bound(p), Level: need.Level, Session: sca.SessionHash(b.Secret), Language: b.Language, Keep: need.Keep})
@@ -277,7 +277,7 @@ func TestFactorsAreOfferedAfterAPaymentOnly(t *testing.T) {
 	b.do(http.MethodPost, "/pay/"+id+"/enrol", token).want(http.StatusForbidden) // another form's token
 	w.browser().do(http.MethodPost, "/pay/"+id+"/enrol", token).want(http.StatusForbidden)
 	link := b.submit(done, "enrol").location()
-	if !regexp.MustCompile(`^/sca/enrol/[A-Za-z0-9_-]{43}$`).MatchString(link) {
+	if !regexp.MustCompile(`^/sca/enrol/[A-Za-z0-9_-]{43}\?payment=` + id + `$`).MatchString(link) {
 		t.Fatalf("it leads to %s", link)
 	}
 	if to := b.post(link, url.Values{}).location(); to != "/sca/factors" {
@@ -435,7 +435,7 @@ func TestFamiliarBrowserIsOneThatPaidAndHoldsItsKey(t *testing.T) {
 		return w.ask.seen[len(w.ask.seen)-1]
 	}
 	one := pay(c, false)
-	if one.DeviceSecret == "" || one.DeviceProof == "" || one.Behaviour != "" {
+	if !one.Address.IsLoopback() || one.DeviceSecret == "" || one.DeviceProof == "" || one.Behaviour != "" {
 		t.Errorf("the first time the page said %+v", one)
 	}
 	two := pay(c, true)

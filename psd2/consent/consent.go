@@ -116,7 +116,7 @@ var funcs = template.FuncMap{
 			if i > 0 {
 				b.WriteString(", ")
 			}
-			b.WriteString("<strong><bdi>" + template.HTMLEscapeString(h) + "</bdi></strong>")
+			b.WriteString(`<strong class="domain"><bdi>` + template.HTMLEscapeString(h) + "</bdi></strong>")
 		}
 		return template.HTML(b.String()) //nolint:gosec // escaped
 	},

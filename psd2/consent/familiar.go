@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/rialto-hub/rialto/psd2/edge"
 	"github.com/rialto-hub/rialto/psd2/hub"
 	"github.com/rialto-hub/rialto/sca"
 )
@@ -48,7 +49,7 @@ func (v *visit) newKnown() (string, error) {
 // browser is what the hub's own authentication may go by. A cookie that was
 // copied to another browser is replaced there.
 func (v *visit) browser(form url.Values) hub.Browser {
-	b := hub.Browser{Secret: v.secret, Language: string(v.lang), Amount: v.payment.Amount}
+	b := hub.Browser{Secret: v.secret, Language: string(v.lang), Amount: v.payment.Amount, Address: edge.ClientAddr(v.ctx())}
 	if v.SCA == nil {
 		return b
 	}

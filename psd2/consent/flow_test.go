@@ -122,6 +122,9 @@ func TestUnavailableBankIsGreyedWithItsReason(t *testing.T) {
 	if got := page.text("why-not"); got != "Not connected yet" {
 		t.Errorf("reason %q", got)
 	}
+	if !strings.Contains(page.main(), "1 bank is not connected yet") {
+		t.Error("what cannot be chosen stands among what can")
+	}
 	action, fields := page.form("bank-sandbank")
 	fields.Set("bank", "closed")
 	to := b.do(http.MethodPost, action, fields).location()

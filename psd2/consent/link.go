@@ -24,15 +24,22 @@ type choice struct {
 	Search   string // action of the search form
 	Query    string
 	Found    []option
-	More     int // banks that are not shown
+	Later    []option // those found that are not connected
+	More     int      // banks that are not shown
 	Chosen   *option
 	Others   string // where all banks are, when the merchant has chosen one
 	Off      string // name of a bank that cannot be used after all
 	CanLeave bool   // the cancel button is in the same form (not bound yet)
 }
 
+// Hits is how many banks the page lists.
+func (c choice) Hits() int { return len(c.Found) + len(c.Later) }
+
 // option is a bank as the page shows it.
-type option struct{ ID, Name, Detail, Note, Find string }
+type option struct {
+	ID, Name, Detail, Note, Find string
+	Later                        bool // not connected: no use in waiting a minute
+}
 
 // link is GET /p/{token}: it looks and consumes nothing.
 func (v *visit) link() error {
@@ -113,6 +120,9 @@ func (v *visit) choose(ch choice, about string) error {
 	}
 	if ch.Chosen == nil {
 		ch.Found, ch.More = v.search(ch.Query)
+		if i := slices.IndexFunc(ch.Found, func(o option) bool { return o.Later }); i >= 0 {
+			ch.Found, ch.Later = ch.Found[:i], ch.Found[i:]
+		}
 	}
 	self := *v.Request().URL
 	return v.show(page.Page{Name: "choose", Title: v.say("choose.title", "name", v.merchant.Name), Self: &self,
@@ -143,6 +153,8 @@ func (v *visit) search(query string) (found []option, more int) {
 
 func rank(o option, last string) int {
 	switch {
+	case o.Later:
+		return 3
 	case o.Note != "":
 		return 2
 	case o.ID == last:
@@ -168,7 +180,7 @@ func (v *visit) optionOf(id, name string, bics, aliases, codes []string, reason 
 	case "not_answering", "busy": // banks.ReasonNotAnswering, banks.ReasonBusy
 		o.Note = v.say("choose.why." + reason)
 	default:
-		o.Note = v.say("choose.why.disabled")
+		o.Note, o.Later = v.say("choose.why.disabled"), true
 	}
 	return o
 }

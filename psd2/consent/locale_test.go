@@ -51,7 +51,7 @@ func TestAmountsReadTheSameInSixLocales(t *testing.T) { // B28
 				t.Errorf("the button says %q", button)
 			}
 			// What is confirmed and signed names the currency by its code.
-			shown, err := sca.Render(sca.CurrentTemplate, locale.page, sca.Linked{Amount: psd2.Euro(minor)})
+			shown, err := sca.Render("p2", locale.page, sca.Linked{Amount: psd2.Euro(minor)})
 			if err != nil || !strings.Contains(shown.Text, judge("code")) {
 				t.Errorf("shown %q, want %q", shown.Text, judge("code"))
 			}

@@ -148,7 +148,7 @@ func TestPicturesOfDecisions(t *testing.T) {
 	w.webhooks.endpoints = w.endpoints()
 	w.stuck()
 	c := chromium.Open(t, chromium.Options{Name: "desk"})
-	signIn(c, w, "piet/supervisor")
+	signIn(c, w, "piet/operator")
 	for _, lang := range []string{"en", "de"} {
 		for _, scheme := range []string{"light", "dark"} {
 			for _, width := range []int64{390, 1280} {

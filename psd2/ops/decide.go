@@ -63,7 +63,7 @@ func (v *visit) decision(objectID string, words []*psd2.OperatorDecision) (*deci
 	if v.Now().Before(q.DecidableAt) {
 		d.Early = v.at(q.DecidableAt).Text
 	}
-	if !v.person.has(deciders) {
+	if !v.person.may(RightDecide) {
 		d.WhyNot = v.say("decision.not_your_role")
 	}
 	if p := q.Proposal; p != nil {

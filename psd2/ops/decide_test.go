@@ -53,7 +53,7 @@ var proposalForm = []string{"verdict", "executed", "reason", "The bank's desk co
 func TestTwoPeopleDecideOnThePages(t *testing.T) {
 	w := newWorld(t)
 	p := w.undecided()
-	olga, piet := w.as("olga/operator"), w.as("piet/supervisor")
+	olga, piet := w.as("olga/operator"), w.as("piet/operator")
 	queue := olga.get("/unknown").want(http.StatusOK).says("To decide", "Sandbank", "1 h")
 	if queue.count("row") != 1 || queue.text("who") != "Olga Beispiel" {
 		t.Errorf("%d rows, signed in: %q", queue.count("row"), queue.text("who"))
@@ -105,15 +105,16 @@ func TestReturningSaysWhy(t *testing.T) {
 	}
 }
 
-// TestRolesSayWhoReadsAndWhoDecides: an auditor reads, an officer does not even
-// read.
-func TestRolesSayWhoReadsAndWhoDecides(t *testing.T) {
+// TestRightsSayWhoReadsAndWhoDecides: an auditor reads, an officer does not even
+// read, and deciding takes both.
+func TestRightsSayWhoReadsAndWhoDecides(t *testing.T) {
 	w := newWorld(t)
 	p := w.undecided()
 	if to := w.browser().get("/unknown").location(); to != "/staff/login?next=%2Funknown" {
 		t.Errorf("a stranger is sent to %q", to)
 	}
 	w.as("otto/officer").get("/unknown").want(http.StatusForbidden)
+	w.as("dora/decider").post("/decisions", append([]string{"object", p.ID}, proposalForm...)...).want(http.StatusForbidden)
 	ada := w.as("ada/auditor")
 	if page := ada.get("/payments/" + p.ID).want(http.StatusOK); page.count("propose") != 0 || !strings.Contains(page.text("why-not"), "role is for reading only") {
 		t.Errorf("an auditor is told %q", page.text("why-not"))

@@ -25,7 +25,7 @@
 // values only (view.go); nothing here can show a whole IBAN or a payer's name.
 //
 // People sign in through the interface Staff, which cmd adapts to package sca;
-// there is no other way in. Their roles say who may read and who may decide.
+// there is no other way in. Their rights say who may read and who may decide.
 //
 // Neighbours: psd2/store and psd2/hub are read, psd2/bus says when a payment
 // changes, psd2/page gives the look, psd2/edge and psd2/room the plumbing. What

@@ -248,13 +248,18 @@ func (w *world) browser() *browser {
 // desk signs in whom a cookie names: "olga/operator".
 type desk struct{}
 
+// rights of the roles in these tests.
+var rights = map[string][]string{
+	"operator": {ops.RightRead, ops.RightDecide}, "auditor": {ops.RightRead}, "decider": {ops.RightDecide}, "officer": {"desk:analyst"},
+}
+
 func (desk) Person(r *http.Request, _ bool) (ops.Person, bool, error) {
 	c, err := r.Cookie("who")
 	if err != nil {
 		return ops.Person{}, false, nil
 	}
 	name, role, _ := strings.Cut(c.Value, "/")
-	return ops.Person{ID: "usr_" + name, Name: strings.ToUpper(name[:1]) + name[1:] + " Beispiel", Roles: []string{role}}, true, nil
+	return ops.Person{ID: "usr_" + name, Name: strings.ToUpper(name[:1]) + name[1:] + " Beispiel", Rights: rights[role]}, true, nil
 }
 func (desk) LoginURL(back string) string { return "/staff/login?next=" + url.QueryEscape(back) }
 func (desk) LogoutURL() string           { return "/staff/logout" }

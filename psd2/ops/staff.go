@@ -24,31 +24,32 @@ type Staff interface {
 
 // Person is somebody who is signed in.
 type Person struct {
-	ID    string // usr_…
-	Name  string
-	Roles []string
+	ID     string // usr_…
+	Name   string
+	Rights []string // of ours, and others
 }
 
-// Roles that open these pages, and those of them that may decide.
-var (
-	readers  = []string{"operator", "supervisor", "auditor"}
-	deciders = []string{"operator", "supervisor"}
+// What somebody may do here.
+const (
+	RightRead   = "payments:read"   // opens these pages
+	RightDecide = "outcomes:decide" // and decides what became of money, as one of two
 )
 
-func (p Person) has(roles []string) bool {
-	return slices.ContainsFunc(roles, func(r string) bool { return slices.Contains(p.Roles, r) })
-}
+// Rights are those that these pages know.
+var Rights = []string{RightRead, RightDecide}
+
+func (p Person) may(right string) bool { return slices.Contains(p.Rights, right) }
 
 // operator is the person as the hub knows him: nobody, unless he may decide.
 func (p Person) operator() hub.Operator {
-	if !p.has(deciders) {
+	if !p.may(RightDecide) {
 		return hub.Operator{}
 	}
 	return hub.Operator{ID: p.ID, Name: p.Name}
 }
 
 // admit says whether the visitor may see these pages. Somebody with a session
-// but without a role for them may not: forbidden.
+// but without that right may not: forbidden.
 func (v *visit) admit(touch bool) (admitted, forbidden bool, err error) {
 	p, ok, err := v.Staff.Person(v.Request(), touch)
 	if err != nil || !ok {
@@ -56,7 +57,7 @@ func (v *visit) admit(touch bool) (admitted, forbidden bool, err error) {
 	}
 	v.person = p
 	edge.Annotate(v.ctx(), "user_id", p.ID)
-	return p.has(readers), !p.has(readers), nil
+	return p.may(RightRead), !p.may(RightRead), nil
 }
 
 // toSignIn sends a visitor without session to the sign-in, which leads back to

@@ -89,7 +89,8 @@ func PostgresConfig(t testing.TB) store.Config {
 }
 
 // startPostgres starts one server per test process, on a Unix socket, as a
-// user who is not root. It dies with this process: its shell waits on our pipe.
+// user who is not root. However this process ends, its shell, which waits on our
+// pipe, ends the server and removes its files; Ctrl-C does not reach either.
 func startPostgres(t testing.TB) string {
 	t.Helper()
 	postgres.Lock()
@@ -111,8 +112,9 @@ func startPostgres(t testing.TB) string {
 		}
 	}
 	run("initdb", "-D", dir+"/data", "-U", "rialto", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C")
-	cmd := exec.Command("sh", "-c", `"$0" "$@" & pid=$!; read -r _; kill -QUIT $pid; wait $pid`,
+	cmd := exec.Command("sh", "-c", `"$0" "$@" & pid=$!; read -r _; kill -QUIT $pid; wait $pid; rm -rf "$PWD"`,
 		filepath.Join(bin, "postgres"), "-D", dir+"/data", "-k", dir, "-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=200")
+	attr.Setpgid = true
 	cmd.SysProcAttr, cmd.Dir = attr, dir
 	var log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &log, &log

@@ -39,8 +39,12 @@ type Deps struct {
 	// MoreTime gives a payment whose payer asked for more time to confirm it more
 	// time as well; nil: it has none of its own.
 	MoreTime func(ctx context.Context, paymentID string) error
-	// Home is where staff go after signing in.
-	Home string
+	// Home is where staff go after signing in, and Desk who they are, which the
+	// sign-in says: operators, officers, or nothing.
+	Home, Desk string
+	// Refused is told of every sign-in of staff that did not work: whoever it was
+	// meant for, the same; login is "" with a passkey. Nil: nobody is.
+	Refused func(ctx context.Context, method sca.Method, login string)
 	// Nudged calls fn with the id of every push device that is told to look,
 	// by whatever process (psd2/bus). Nil: devices look by themselves.
 	Nudged   func(fn func(deviceID string)) (stop func(), err error)
@@ -51,6 +55,12 @@ type Deps struct {
 	Random   io.Reader
 	Log      *slog.Logger
 }
+
+// Who signs in at a room of staff.
+const (
+	Operators = "operators"
+	Officers  = "officers"
+)
 
 // Requests a second from one address (/64 for IPv6), and at once.
 const (
@@ -84,6 +94,9 @@ func New(d Deps) (*Room, error) {
 	origin, err := url.Parse(d.Origin)
 	if err != nil || origin.Scheme+"://"+origin.Host != d.Origin {
 		return nil, errors.New("sca/app: origin must be scheme://host[:port]")
+	}
+	if !slices.Contains([]string{"", Operators, Officers}, d.Desk) {
+		return nil, errors.New("sca/app: there is no such desk")
 	}
 	if d.SCA == nil || d.Staff == nil && (d.Bound == nil || d.Done == nil) {
 		return nil, errors.New("sca/app: the service, and for payers Bound and Done, are needed")

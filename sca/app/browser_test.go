@@ -88,14 +88,14 @@ func TestPhoneConfirmsInASecondBrowser(t *testing.T) { // A20, A21
 	desk.Press(chromium.Named("pay-push"), chromium.Named("number"))
 	number := desk.Text(chromium.Named("number"))
 	phone.Wait(chromium.Named("approve")) // without a click
-	if got := phone.Text(chromium.Named("shown")); !strings.Contains(got, "EUR 25.00") || strings.Contains(got, number+" ") {
+	if got := phone.Text(chromium.Named("shown")); !strings.Contains(got, "EUR 25.00") || !strings.Contains(got, "website casino.example") || strings.Contains(got, number+" ") {
 		t.Errorf("the phone shows %q", got)
 	}
 	phone.Type("#number", number)
 	phone.Press(chromium.Named("approve"), chromium.Named("said"))
 	desk.Wait("#done") // without a click
-	if s := w.state(ch.ID); s != sca.Approved {
-		t.Errorf("the challenge is %s", s)
+	if s := w.state(ch.ID); s != sca.Approved || !w.elsewhere() {
+		t.Errorf("the challenge is %s, from elsewhere: %t", s, w.elsewhere())
 	}
 	receipt, err := w.sca.Receipt(t.Context(), paymentID)
 	must(t, err)
@@ -180,6 +180,9 @@ func TestPaymentGoesOnWithThePhone(t *testing.T) { // B25, B26
 	if got := phone.Text(chromium.Named("number")); got != number {
 		t.Errorf("the phone shows %q, the desktop %q", got, number)
 	}
+	if got := phone.Text(chromium.Named("shown")); !strings.Contains(got, "Lucky Casino") || !strings.Contains(got, "casino.example") {
+		t.Errorf("the phone shows %q", got)
+	}
 	desk.Wait(chromium.Named("back")) // without a click; it only watches
 	phone.Type("#code", w.code(key))
 	phone.Press(chromium.Named("pay-code"), chromium.Named("lead"))
@@ -203,7 +206,7 @@ func TestStaffEnrolAndSignIn(t *testing.T) { // D10
 	c.Press(chromium.Named("login-passkey"), "#done")
 	c.Go(w.origin+"/sca/factors", chromium.Named("add-password")) // the session has proved itself
 	c.Type("#password", "correct horse battery")
-	c.Press(chromium.Named("add-password"), chromium.Named("factors"))
+	c.Press(chromium.Named("add-password"), ".notice.done")
 	c.Quiet()
 }
 
@@ -215,7 +218,7 @@ func TestPictures(t *testing.T) {
 	c := chromium.Open(t, chromium.Options{Name: "sca"})
 	c.Authenticator(true)
 	phone := pairPhone(t, w, c)
-	c.Press(chromium.Named("add-passkey"), chromium.Named("factors"))
+	c.Press(chromium.Named("add-passkey"), `[data-test="factors"] > li:nth-child(2)`) // the page before has one
 	c.Shot("0-after-enrolment")
 	c.Press(chromium.Named("add-totp"), chromium.Named("key"))
 	c.Shot("0-totp")

@@ -167,6 +167,7 @@ func (v *visit) deviceAnswer() error {
 	if err := v.read(&body); err != nil {
 		return err
 	}
+	v.session.From = edge.ClientAddr(v.ctx())
 	r, err := v.SCA.AnswerPush(v.ctx(), v.session, body.JWS)
 	if err != nil {
 		return err

@@ -28,8 +28,15 @@ func (v *visit) link() error {
 	if v.Path() == "/sca/phone/:token" {
 		kind = "phone"
 	}
+	action := v.Request().URL.EscapedPath()
+	if from := v.QueryParam("payment"); psd2.IsID(psd2.PrefixPayment, from) {
+		action += "?payment=" + from
+	}
+	if v.Staff != nil {
+		kind += "_staff"
+	}
 	return v.show(page.Page{Name: "link", Title: v.say("link." + kind + ".title"), Data: map[string]string{
-		"Lead": v.say("link." + kind + ".lead"), "Button": v.say("link." + kind + ".button"), "Action": v.Request().URL.EscapedPath()}})
+		"Lead": v.say("link." + kind + ".lead"), "Button": v.say("link." + kind + ".button"), "Action": action}})
 }
 
 // enter is POST /sca/enrol/{token}.
@@ -42,6 +49,9 @@ func (v *visit) enter() error {
 		return err
 	}
 	v.setCookie(enrolCookie, secret, 30*time.Minute)
+	if from := v.QueryParam("payment"); psd2.IsID(psd2.PrefixPayment, from) {
+		v.setCookie(fromCookie, from, 30*time.Minute)
+	}
 	return v.away("/sca/factors")
 }
 
@@ -120,6 +130,7 @@ type factorsPage struct {
 	Fresh   bool // a change needs no further proof now
 	Methods map[string]bool
 	Notice  string
+	Back    page.Link // to the payment he came from; for staff, to their work
 	Trusted []sca.Payee
 	Others  []sca.Payee // whom he may trust
 	Strong  bool        // he has something with which that list is changed
@@ -148,6 +159,7 @@ func (v *visit) factors() error {
 		}
 		p.Strong = p.Methods[string(sca.Passkey)] || p.Methods[string(sca.Push)]
 	}
+	p.Back = v.back()
 	p.Help = len(list) > 0 && !p.Methods[string(sca.Recovery)]
 	if v.QueryParam("done") != "" {
 		p.Notice = v.say("factors.done")
@@ -155,11 +167,25 @@ func (v *visit) factors() error {
 	return v.show(page.Page{Name: "factors", Title: v.say("factors.title"), Self: &url.URL{Path: "/sca/factors"}, Scripts: []string{"passkey.js", "limit.js"}, Data: p})
 }
 
+// back is where a person goes from his factors. Href is "" when that is nowhere.
+func (v *visit) back() page.Link {
+	if v.Staff != nil {
+		return page.Link{Href: v.Home, Text: v.say("factors.work")}
+	}
+	if from := v.cookie(fromCookie); psd2.IsID(psd2.PrefixPayment, from) {
+		return page.Link{Href: "/pay/" + from, Text: v.say("factors.payment")}
+	}
+	return page.Link{}
+}
+
 // lines are changes in the reader's language.
 func (v *visit) lines(changes []sca.Change) []changeLine {
 	list := make([]changeLine, len(changes))
 	for i, c := range changes {
 		list[i] = changeLine{c.At, v.say("change." + c.What)}
+		if c.Method != "" && c.What != sca.FactorCloned {
+			list[i].Text = v.say("change.of", "method", v.say("method."+string(c.Method)), "text", list[i].Text)
+		}
 	}
 	return list
 }
@@ -267,8 +293,13 @@ func (v *visit) out() error {
 		}
 	}
 	v.setCookie(enrolCookie, "", 0)
+	v.setCookie(fromCookie, "", 0)
 	v.Response().Header().Set("Clear-Site-Data", `"cache"`)
-	return v.show(page.Page{Name: "error", Title: v.say("out.title"), Data: page.Problem{Lead: v.say("out.lead")}})
+	said := page.Problem{Lead: v.say("out.lead")}
+	if back := v.back(); back.Href != "" { // of the request's cookies
+		said.Links = []page.Link{back}
+	}
+	return v.show(page.Page{Name: "error", Title: v.say("out.title"), Data: said})
 }
 
 // credential is what passkey.js sends: the ceremony, a name, and the browser's

@@ -91,6 +91,24 @@ func TestNoScriptIsNoWayAroundThePasskey(t *testing.T) {
 	}
 }
 
+// TestPagesCannotAskForAPaymentAssertion: A29, A30. Secure Payment Confirmation
+// is not offered, and what runs in a page of ours cannot begin it.
+func TestPagesCannotAskForAPaymentAssertion(t *testing.T) {
+	w := newWorld(t, false)
+	w.withTOTP()
+	c := chromium.Open(t, chromium.Options{Name: "spc"})
+	ask := `try {
+		new PaymentRequest([{ supportedMethods: "secure-payment-confirmation", data: {} }], { total: { label: "x", amount: { currency: "EUR", value: "25.00" } } });
+		"asked";
+	} catch (e) { e.name }`
+	for _, address := range []string{w.payURL(w.begin(sca.Any, "en")), w.enrolLink(), w.origin + "/sca/device"} {
+		c.Go(address, "h1")
+		if got := chromium.Value(c, chromedp.Evaluate[string](ask)); got != "SecurityError" {
+			t.Errorf("%s: %s", address, got)
+		}
+	}
+}
+
 // TestPasskeyAnswersNoOtherHost: A34. A page elsewhere that relays the hub's
 // challenge gets no assertion from the browser that has the passkey.
 func TestPasskeyAnswersNoOtherHost(t *testing.T) {

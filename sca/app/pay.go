@@ -159,7 +159,7 @@ func (v *visit) payCode() error {
 	if err != nil {
 		return err
 	}
-	_, err = v.SCA.Answer(v.ctx(), v.challenge.ID, sca.Answer{Session: v.browser, Method: sca.TOTP, Code: form.Get("code")})
+	_, err = v.SCA.Answer(v.ctx(), v.challenge.ID, sca.Answer{Session: v.browser, Method: sca.TOTP, Code: form.Get("code"), From: edge.ClientAddr(v.ctx())})
 	if sca.Refused(err) {
 		return v.showPay(http.StatusUnauthorized, v.say("refused"), "")
 	}
@@ -179,7 +179,7 @@ func (v *visit) payPasskey() error {
 	if err != nil {
 		return err
 	}
-	_, err = v.SCA.Answer(v.ctx(), v.challenge.ID, sca.Answer{Session: v.browser, Method: sca.Passkey, Assertion: response})
+	_, err = v.SCA.Answer(v.ctx(), v.challenge.ID, sca.Answer{Session: v.browser, Method: sca.Passkey, Assertion: response, From: edge.ClientAddr(v.ctx())})
 	if err != nil && psd2.CodeOf(err) != psd2.CodeConflict {
 		return err
 	}

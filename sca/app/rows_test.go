@@ -3,6 +3,7 @@ package app_test
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"strings"
@@ -96,6 +97,50 @@ func TestDesktopOnlyWatchesAfterHandOver(t *testing.T) { // B26
 	w.post(w.bound(), payPath(ch)+"/code", url.Values{"code": {w.code(key)}})
 	if s := w.state(ch.ID); s != sca.Approved {
 		t.Errorf("the desktop that took it back: %s", s)
+	}
+}
+
+// TestAnswersComeFromWhereTheirAddressIs: by code, by passkey, and from a phone
+// that was handed the payment; who is asked again for it is told why.
+func TestAnswersComeFromWhereTheirAddressIs(t *testing.T) { // B25
+	for name, answer := range map[string]func(*world) sca.Challenge{
+		"code": func(w *world) sca.Challenge {
+			key := w.withTOTP()
+			ch := w.begin(sca.Any, "en")
+			w.post(w.bound(), payPath(ch)+"/code", url.Values{"code": {w.code(key)}})
+			return ch
+		},
+		"passkey": func(w *world) sca.Challenge {
+			key := w.withPasskey()
+			ch := w.begin(sca.Any, "en")
+			response, err := key.Assert(ch.Options)
+			must(w.t, err)
+			body, err := json.Marshal(map[string]string{"response": string(response)})
+			must(w.t, err)
+			w.do(w.bound(), http.MethodPost, payPath(ch)+"/passkey", string(body), "Content-Type", "application/json", "Origin", w.origin)
+			return ch
+		},
+		"phone": func(w *world) sca.Challenge {
+			key := w.withTOTP()
+			ch, phone := w.handedOver()
+			w.post(phone, payPath(ch)+"/code", url.Values{"code": {w.code(key)}})
+			return ch
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, false)
+			if ch := answer(w); w.state(ch.ID) != sca.Approved || !w.elsewhere() {
+				t.Fatalf("%s, from elsewhere: %t", w.state(ch.ID), w.elsewhere())
+			}
+			w.clock.Add(31 * time.Second)
+			for again, want := range map[bool]int{true: 1, false: 0} {
+				c, err := w.sca.Begin(t.Context(), sca.BeginRequest{PersonID: w.person, Level: sca.Any, Session: sca.SessionHash(boundSecret), Language: "en", Linked: linked(), Again: again})
+				must(t, err)
+				if _, text, _ := w.get(w.bound(), payPath(c)); strings.Count(text, "from another country") != want {
+					t.Errorf("again %t: %s", again, text)
+				}
+			}
+		})
 	}
 }
 

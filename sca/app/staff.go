@@ -59,7 +59,11 @@ func (v *visit) homeOr(next string) string {
 }
 
 func (v *visit) showLogin(status int, l loginPage) error {
-	return v.show(page.Page{Name: "login", Status: status, Title: v.say("login.title"), Self: &url.URL{Path: "/staff/login"}, Scripts: []string{"passkey.js"}, Data: l})
+	title := "login.title"
+	if v.Desk != "" {
+		title += "." + v.Desk
+	}
+	return v.show(page.Page{Name: "login", Status: status, Title: v.say(title), Self: &url.URL{Path: "/staff/login"}, Scripts: []string{"passkey.js"}, Data: l})
 }
 
 // loginCode is POST /staff/login.
@@ -72,7 +76,7 @@ func (v *visit) loginCode() error {
 	secret, _, err := v.Staff.LoginCode(v.ctx(), sca.CodeLogin{Login: form.Get("login"), Password: form.Get("password"), Code: form.Get("code"),
 		Address: edge.AddrKey(edge.ClientAddr(v.ctx()))})
 	if sca.Refused(err) {
-		edge.Annotate(v.ctx(), "login", "refused")
+		v.refusedSignIn(sca.Password, form.Get("login"))
 		return v.showLogin(http.StatusUnauthorized, loginPage{Next: next, Wrong: v.say("refused")})
 	}
 	if err != nil {
@@ -82,6 +86,14 @@ func (v *visit) loginCode() error {
 		return err
 	}
 	return v.away(v.homeOr(next))
+}
+
+// refusedSignIn tells of a sign-in that did not work.
+func (v *visit) refusedSignIn(method sca.Method, login string) {
+	edge.Annotate(v.ctx(), "login", "refused")
+	if v.Refused != nil {
+		v.Refused(v.ctx(), method, login)
+	}
 }
 
 // signedIn gives the browser a session of its own; one it came with ends.
@@ -119,7 +131,7 @@ func (v *visit) loginPasskey() error {
 	}
 	secret, _, err := v.Staff.LoginPasskey(v.ctx(), sca.SessionHash(v.cookie(loginCookie)), id, response)
 	if err != nil {
-		edge.Annotate(v.ctx(), "login", "refused")
+		v.refusedSignIn(sca.Passkey, "")
 		return err
 	}
 	if err := v.signedIn(secret); err != nil {

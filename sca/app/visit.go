@@ -23,6 +23,7 @@ const (
 	enrolCookie  = "__Host-rs_enrol"
 	deviceCookie = "__Host-rs_device"
 	phoneCookie  = "__Host-rs_phone"
+	fromCookie   = "__Host-rs_from"  // the payment from which he came to his factors
 	loginCookie  = "__Host-rs_login" // ties a sign-in to the browser it began in
 )
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"strings"
 	"sync"
@@ -94,7 +95,7 @@ func newWorld(t *testing.T, forStaff bool, change ...func(*sca.Config)) *world {
 	for _, c := range change {
 		c(&config)
 	}
-	w.sca, err = sca.New(config, sca.Deps{Store: w.db, Now: w.clock.Now, Log: log,
+	w.sca, err = sca.New(config, sca.Deps{Store: w.db, Now: w.clock.Now, Log: log, Countries: atlas{},
 		Signer: func(now time.Time) (*jose.Key, error) { return keys.Signer(jose.ES256, now) },
 		Ping:   func(_ context.Context, device string) error { w.pings.Add(1); return messages.Nudge(device) }})
 	must(t, err)
@@ -108,7 +109,7 @@ func newWorld(t *testing.T, forStaff bool, change ...func(*sca.Config)) *world {
 		},
 		Done: func(payment string) string { return "/done/" + payment }}
 	if forStaff {
-		w.staff = sca.NewStaff(w.sca)
+		w.staff = sca.NewStaff(w.sca, sca.Roles{"operator": {"payments:read"}})
 		d.Staff, d.Home = w.staff, "/console"
 	}
 	w.room, err = app.New(d)
@@ -152,9 +153,36 @@ func (w *world) enrolLink() string {
 func (w *world) begin(level sca.Level, lang string) sca.Challenge {
 	w.t.Helper()
 	c, err := w.sca.Begin(w.t.Context(), sca.BeginRequest{PersonID: w.person, Level: level, Session: sca.SessionHash(boundSecret), Language: lang,
-		Linked: sca.Linked{PaymentID: paymentID, Amount: psd2.Euro(2500), CreditorName: "Casino Example Ltd", CreditorIBAN: "MT84MALT011000012345MTLCAST001S", DebtorRef: "Deposit 1"}})
+		From: abroad, Linked: linked()})
 	must(w.t, err)
 	return c
+}
+
+func linked() sca.Linked {
+	return sca.Linked{PaymentID: paymentID, Amount: psd2.Euro(2500), CreditorName: "Casino Example Ltd", CreditorIBAN: "MT84MALT011000012345MTLCAST001S", DebtorRef: "Deposit 1",
+		Shop: sca.Shop{Name: "Lucky Casino", Domain: "casino.example"}}
+}
+
+// atlas puts this machine into one country and the browser in which payments are
+// begun into another.
+type atlas struct{}
+
+var abroad = netip.MustParseAddr("192.0.2.1")
+
+func (atlas) Country(a netip.Addr) (string, bool) {
+	if a == abroad {
+		return "AT", true
+	}
+	return "DE", a.IsLoopback()
+}
+
+// elsewhere reports whether the payment's confirmation is known to come from
+// another country.
+func (w *world) elsewhere() bool {
+	w.t.Helper()
+	need, err := w.sca.Require(w.t.Context(), sca.PaymentFacts{PaymentID: paymentID, PersonID: w.person, Amount: psd2.Euro(2500)})
+	must(w.t, err)
+	return need.Elsewhere
 }
 
 func (w *world) state(id string) sca.State {

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/rialto-hub/rialto/banks"
@@ -224,6 +225,7 @@ func (w *World) startHub(ctx context.Context, dir string, file casinoFile, publi
 	if err != nil {
 		return err
 	}
+	cfg.Compliance.Desk.SampleEvery = 10 // few payments are made here, and one of these is to be seen
 	cfg.Banks.KnownBanks = true
 	cfg.Banks.Entries = BankEntries(w.BankURL, w.BankURL, sandbox.DefaultBanks(), nil)
 	// Every payer of the demo comes from one address, and some of them are programs.
@@ -284,16 +286,18 @@ func (w *World) startCasino(ctx context.Context, dir string, file casinoFile, l 
 		return err
 	}
 	w.online = house{client, file.AccountID}
-	if err := w.openLounge(ctx, file, key, jwks, "http://"+l.Addr().String()+"/webhook"); err != nil {
+	tables, err := w.openLounge(ctx, file, key, jwks, "http://"+l.Addr().String()+"/webhook")
+	if err != nil {
 		return err
 	}
 	w.Script = &Script{world: w, seed: func() uint64 { return uint64(time.Now().UnixMicro()) }}
-	c := casino.Config{URL: w.CasinoURL, AccountID: file.AccountID, Client: client, JWKS: jwksOfHub, Now: time.Now, Script: w.Script}
-	for _, k := range endpoint.Keys {
+	c := casino.Config{URL: w.CasinoURL, AccountID: file.AccountID, Client: client, JWKS: jwksOfHub, Now: time.Now, Script: w.Script,
+		BankURL: w.BankURL, DocsURL: w.HubURL + "/docs"}
+	for _, k := range slices.Concat(endpoint.Keys, tables.Keys) {
 		if public := k.Public(); public != "" {
-			c.PublicKey = public
+			c.PublicKeys = append(c.PublicKeys, public)
 		} else {
-			c.Secret = k.Value
+			c.Secrets = append(c.Secrets, k.Value)
 		}
 	}
 	if w.Casino, err = casino.New(c); err != nil {
@@ -306,8 +310,8 @@ func (w *World) startCasino(ctx context.Context, dir string, file casinoFile, l 
 
 // openLounge makes the merchant behind the casino's tables: no game on the
 // internet, so no monthly limit. It signs with the casino's key and is told at
-// the casino's address, which knows the hub's keys.
-func (w *World) openLounge(ctx context.Context, file casinoFile, key *jose.Key, jwks []byte, address string) error {
+// the casino's address, by an endpoint with keys of its own.
+func (w *World) openLounge(ctx context.Context, file casinoFile, key *jose.Key, jwks []byte, address string) (*webhooks.Endpoint, error) {
 	l := file.Lounge
 	err := run.PutMerchant(ctx, w.Hub.Store, &psd2.Merchant{
 		ID: l.MerchantID, Name: "Lucky Tide Lounge", LegalName: "Lucky Tide Lounge Ltd", Website: "casino.localhost", Keys: jwks,
@@ -315,17 +319,18 @@ func (w *World) openLounge(ctx context.Context, file casinoFile, key *jose.Key, 
 		ReturnURIs: []string{w.CasinoURL + "/back"}, PayerPolicy: psd2.PayerRequired,
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if _, err = w.Hub.Webhooks.Put(ctx, webhooks.Endpoint{ID: l.EndpointID, MerchantID: l.MerchantID, URL: address}); err != nil {
-		return err
+	endpoint, err := w.Hub.Webhooks.Put(ctx, webhooks.Endpoint{ID: l.EndpointID, MerchantID: l.MerchantID, URL: address})
+	if err != nil {
+		return nil, err
 	}
 	client, err := apiclient.New(apiclient.Config{
 		BaseURL: w.HubURL, ClientID: l.MerchantID, Key: key, Random: rand.Reader,
 		HTTP: &http.Client{Transport: &http.Transport{DialContext: payer.DialLoopback}, Timeout: 30 * time.Second},
 	})
 	w.lounge = house{client, l.AccountID}
-	return err
+	return endpoint, err
 }
 
 func loadCasino(path string) (f casinoFile, err error) {

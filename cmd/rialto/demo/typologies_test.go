@@ -51,6 +51,9 @@ func TestTypologiesRaiseTheirAlerts(t *testing.T) {
 				}
 			}
 		}
+		if page := get(t, client, w.CasinoURL+"/"); strings.Contains(page, " bad") {
+			t.Fatal("the casino does not know the keys of all its webhooks")
+		}
 		var fired []string
 		if err := w.Hub.Store.Select(t.Context(), &fired, `SELECT DISTINCT rule FROM compliance_hits`); err != nil {
 			t.Fatal(err)

@@ -17,8 +17,7 @@ import (
 	"time"
 )
 
-// process is a child of ours. It dies with us: its standard input is our pipe,
-// and Pdeathsig backs that up on Linux.
+// process is a child of ours. On Linux it dies with us.
 type process struct {
 	name string
 	cmd  *exec.Cmd

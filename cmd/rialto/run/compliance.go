@@ -48,7 +48,7 @@ func (h *Hub) openCompliance(ctx context.Context) (err error) {
 		}
 	}
 	h.book, err = rulebook.Open(ctx, c.Rulebook, rulebook.Deps{
-		Store: h.Store, Keys: h.Keys, Audit: h.desk, Outcomes: h.desk, History: monitor.Archive{Store: h.Store}, Random: rand.Reader, Log: h.log,
+		Store: h.Store, Keys: h.Keys, Audit: h.desk, Outcomes: h.desk, History: monitor.Archive{Store: h.Store}, Models: monitor.Archive{Store: h.Store}, Random: rand.Reader, Log: h.log,
 	})
 	if err != nil {
 		return err
@@ -123,7 +123,18 @@ func (g *gate) MayPayIn(ctx context.Context, p *psd2.Payment, m *psd2.Merchant) 
 		in.StepUp, in.Keep = true, keep
 	}
 	in.Risk.Score, in.Risk.Reasons, in.Risk.Quiet = v.Risk()
+	if m.Gambling {
+		in.Recheck = func(tx *store.Tx) error {
+			err := g.limits.Hold(tx, p.ID, p.Amount.AmountMinor)
+			if psd2.CodeOf(err) == psd2.CodeConflict { // another tab gave the room back
+				return psd2.Fail(psd2.CodeConflict, "not_yet", "the payment cannot be started yet; try again")
+			}
+			return err
+		}
+	}
 	switch {
+	case errors.Is(limitErr, limits.ErrLowered): // he may go on with what it is now
+		in.Wait = true
 	case limitErr != nil: // fail closed; it is no limit that he has exceeded
 		in.Refuse, in.Reason = true, psd2.ReasonPaymentNotPossible
 	case !room.Granted:

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/rialto-hub/rialto/compliance/rules"
 	"github.com/rialto-hub/rialto/psd2"
 	"github.com/rialto-hub/rialto/psd2/consent"
 	"github.com/rialto-hub/rialto/psd2/hub"
@@ -25,13 +26,32 @@ func (h *Hub) openSCA(context.Context) (err error) {
 	if c.Origin, err = h.passkeyOrigin(h.cfg.Hub.PublicURL); err != nil {
 		return err
 	}
+	where, err := h.countries()
+	if err != nil {
+		return err
+	}
 	h.payers, err = sca.New(c, sca.Deps{
-		Store: h.Store, Now: time.Now, Random: rand.Reader, Log: h.log,
+		Store: h.Store, Countries: where, Now: time.Now, Random: rand.Reader, Log: h.log,
 		Signer:  func(now time.Time) (*jose.Key, error) { return h.Keys.Signer(jose.ES256, now) },
 		Ping:    h.ping,
 		Notices: disowned{h}, Monitoring: suspicions{h},
 	})
 	return err
+}
+
+// countries are those of the file that monitoring reads too, also where nobody is
+// monitored; nil without one.
+func (h *Hub) countries() (sca.Countries, error) {
+	file := h.cfg.Compliance.Monitor.Sources.GeoIP
+	if file == "" {
+		return nil, nil
+	}
+	sources, err := rules.OpenSources(rules.SourcesConfig{GeoIP: file})
+	if err != nil {
+		return nil, err
+	}
+	h.onClose(sources.Close)
+	return sources, nil
 }
 
 // passkeyOrigin is the origin to which passkeys belong. They need a name: under
@@ -112,15 +132,17 @@ func (c confirmation) Need(ctx context.Context, a hub.Ask) (hub.Needed, error) {
 		goOn.Blocked = need.Level == sca.Block
 		return goOn, nil
 	}
-	err = c.store.Tx(ctx, func(tx *store.Tx) error { return c.sca.Confirmed(tx, p.ID, need.Level, linked(p)) })
+	err = c.store.Tx(ctx, func(tx *store.Tx) error { return c.sca.Confirmed(tx, p.ID, need.Decision, linked(p)) })
 	if err == nil {
 		return goOn, nil // he has confirmed exactly this
 	}
 	if psd2.CodeOf(err) != psd2.CodeConflict {
 		return hub.Needed{}, err
 	}
+	shown := linked(p)
+	shown.Shop = shop(a.Merchant)
 	challenge, err := c.sca.Begin(ctx, sca.BeginRequest{
-		PersonID: p.PersonID, Linked: linked(p), Level: need.Level, Session: sca.SessionHash(a.Browser.Secret), Language: cmp.Or(a.Browser.Language, p.Locale, "en"),
+		PersonID: p.PersonID, Linked: shown, From: a.Browser.Address, Again: need.Elsewhere, Level: need.Level, Session: sca.SessionHash(a.Browser.Secret), Language: cmp.Or(a.Browser.Language, p.Locale, "en"),
 		Delegated: need.PerformedBy == "delegated", Keep: need.Keep,
 	})
 	if err != nil {
@@ -151,7 +173,22 @@ func (c confirmation) Voided(ctx context.Context, paymentID string) error {
 	return c.sca.Voided(ctx, paymentID)
 }
 
-// linked is what a payer confirms of a payment.
+// shop is how payers know a merchant, by what was registered of him alone: his
+// website, else where he takes his payers back.
+func shop(m *psd2.Merchant) sca.Shop {
+	s := sca.Shop{Name: m.Name, Domain: m.Website}
+	if s.Domain == "" && len(m.ReturnURIs) > 0 {
+		if u, err := url.Parse(m.ReturnURIs[0]); err == nil {
+			s.Domain = u.Hostname()
+		}
+	}
+	if s.Domain == "" {
+		return sca.Shop{}
+	}
+	return s
+}
+
+// linked is the order of a payment as its payer confirms it.
 func linked(p *psd2.Payment) sca.Linked {
 	return sca.Linked{
 		PaymentID: p.ID, Amount: p.Amount, CreditorName: p.Personal.Payee.Name, CreditorIBAN: p.Personal.Payee.IBAN,

@@ -151,3 +151,55 @@ func TestWhoWasNeverScreenedWaits(t *testing.T) {
 		}
 	})
 }
+
+// TestRoomThatAnotherTabGaveBackLetsNoOrderGo: the gate's yes rests on the
+// reservation, which is held again when the order is committed. // C43
+func TestRoomThatAnotherTabGaveBackLetsNoOrderGo(t *testing.T) {
+	clock := testkit.NewClock()
+	testkit.Databases(t, clock.Now, func(t *testing.T, db *store.DB) {
+		w := newGate(t, clock, db)
+		m, err := db.Merchant(t.Context(), merchantID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := w.deposit(t, 5000, named("anna", "Anna Beispiel", "1980-02-03"))
+		in, err := w.MayPayIn(t.Context(), p, m)
+		if err != nil || in.Refuse || in.Recheck == nil {
+			t.Fatalf("%+v %v", in, err)
+		}
+		if err := db.Tx(t.Context(), in.Recheck); err != nil {
+			t.Errorf("reserved: %v", err)
+		}
+		if _, err := w.limits.Withdraw(t.Context(), p.ID); err != nil {
+			t.Fatal(err)
+		}
+		if err := db.Tx(t.Context(), in.Recheck); psd2.CodeOf(err) != psd2.CodeConflict {
+			t.Errorf("given back: %v", err)
+		}
+	})
+}
+
+// TestTabWithTheOldAmountDoesNotEndThePayment: its payer has taken less in another
+// one, and goes on there. // C43
+func TestTabWithTheOldAmountDoesNotEndThePayment(t *testing.T) {
+	clock := testkit.NewClock()
+	testkit.Databases(t, clock.Now, func(t *testing.T, db *store.DB) {
+		w := newGate(t, clock, db)
+		m, err := db.Merchant(t.Context(), merchantID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := w.deposit(t, 5000, named("anna", "Anna Beispiel", "1980-02-03"))
+		lowered := *p
+		lowered.Amount = psd2.Euro(2000)
+		if in, err := w.MayPayIn(t.Context(), &lowered, m); err != nil || in.Refuse || in.Wait {
+			t.Fatalf("%+v %v", in, err)
+		}
+		if in, _ := w.MayPayIn(t.Context(), p, m); in.Refuse || !in.Wait {
+			t.Errorf("the old tab: %+v", in)
+		}
+		if in, err := w.MayPayIn(t.Context(), &lowered, m); err != nil || in.Refuse || in.Wait {
+			t.Errorf("the new one goes on: %+v %v", in, err)
+		}
+	})
+}

@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -73,7 +72,7 @@ type Hub struct {
 	vop       hub.VoP
 	payers    *sca.Service
 	webPush   *app.WebPush     // nil when it is off
-	pushes    sync.WaitGroup   // on their way to push services
+	pushes    messengers       // to push services
 	desk      *compliance.Desk // nil when compliance is off
 	monitor   *monitor.Monitor
 	book      *rulebook.Book

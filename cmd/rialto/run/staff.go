@@ -6,35 +6,51 @@ import (
 	"crypto/rand"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
+	"github.com/rialto-hub/rialto/compliance"
 	"github.com/rialto-hub/rialto/psd2/ops"
+	"github.com/rialto-hub/rialto/psd2/store"
 	"github.com/rialto-hub/rialto/sca"
 	"github.com/rialto-hub/rialto/sca/app"
 )
 
-// consoles are the pages of the people who work here, on one origin: their
-// sign-in and the operators' room. The listener says where they are when the
-// configuration does not.
-func (h *Hub) consoles(l net.Listener) (http.Handler, error) {
-	origin, err := h.originAt(l, h.cfg.Ops.URL, "ops.localhost")
+// door is where the people of a room come in.
+type door struct {
+	configured string // scheme://host[:port]; "": a name of loopback with the listener's port
+	name       string // that name
+	home       string // the page on which they begin
+	desk       string // who they are: app.Operators or app.Officers
+}
+
+// staffRoom is a room of the people who work here and their sign-in to it, on one
+// origin.
+func (h *Hub) staffRoom(l net.Listener, d door, open func(staff *sca.Staff, origin string) (http.Handler, error)) (http.Handler, error) {
+	origin, err := h.originAt(l, d.configured, d.name)
 	if err != nil {
 		return nil, err
 	}
-	staff, signIn, err := h.signIn(origin, "/payments")
+	c := h.cfg.SCA
+	c.Origin = origin
+	service, err := sca.New(c, sca.Deps{Store: h.Store, SignedIn: h.signedIn(d.home), Now: time.Now, Random: rand.Reader, Log: h.log})
 	if err != nil {
 		return nil, err
 	}
-	h.Staff, h.StaffOrigin = staff, origin
-	room, err := ops.New(ops.Deps{
-		Hub: h.hub, Store: h.Store, Bus: h.bus, Edge: h.edge, Webhooks: deliveries{h.Store, h.Webhooks}, Docs: h.cfg.Hub.PublicURL + "/docs#get-v1-webhook-endpoints", Staff: desk{h.Staff},
-		Provider: h.cfg.Pages.Provider, Now: time.Now, Random: rand.Reader, Log: h.log,
-	})
+	staff := sca.NewStaff(service, h.cfg.Staff.Roles)
+	room, err := open(staff, origin)
 	if err != nil {
-		signIn.Close()
 		return nil, err
 	}
-	h.beforeShutdown = append(h.beforeShutdown, room.Close, signIn.Close)
+	if closes, ok := room.(interface{ Close() }); ok {
+		h.beforeShutdown = append(h.beforeShutdown, closes.Close)
+	}
+	signIn, err := app.New(app.Deps{SCA: service, Staff: staff, Origin: origin, Home: d.home, Desk: d.desk, Provider: h.cfg.Pages.Provider,
+		Refused: h.refusedSignIns(d.home), Edge: h.edge, Now: time.Now, Random: rand.Reader, Log: h.log})
+	if err != nil {
+		return nil, err
+	}
+	h.beforeShutdown = append(h.beforeShutdown, signIn.Close)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if signIn.Handles(r.URL.Path) {
 			signIn.ServeHTTP(w, r)
@@ -42,6 +58,45 @@ func (h *Hub) consoles(l net.Listener) (http.Handler, error) {
 		}
 		room.ServeHTTP(w, r)
 	}), nil
+}
+
+// signedIn notes sign-ins of staff in the officers' chain: no session without
+// its row. home says which room it was.
+func (h *Hub) signedIn(home string) func(*store.Tx, sca.User) error {
+	if h.desk == nil {
+		return nil
+	}
+	return func(tx *store.Tx, u sca.User) error {
+		return h.desk.RecordIn(tx, compliance.ActorOfficer, u.ID, "officer.signed_in", u.ID, map[string]any{"roles": strings.Join(u.Roles, " "), "room": strings.TrimPrefix(home, "/")})
+	}
+}
+
+// originAt is where people reach a listener: as configured, else under a name
+// of loopback with its port.
+func (h *Hub) originAt(l net.Listener, configured, name string) (string, error) {
+	if configured != "" {
+		return configured, nil
+	}
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		return "", err
+	}
+	scheme := "http"
+	if h.cfg.HTTP.CertFile != "" {
+		scheme = "https"
+	}
+	return scheme + "://" + name + ":" + port, nil
+}
+
+// consoles are the operators' pages.
+func (h *Hub) consoles(l net.Listener) (http.Handler, error) {
+	return h.staffRoom(l, door{h.cfg.Ops.URL, "ops.localhost", "/payments", app.Operators}, func(staff *sca.Staff, origin string) (http.Handler, error) {
+		h.Staff, h.StaffOrigin = staff, origin
+		return ops.New(ops.Deps{
+			Hub: h.hub, Store: h.Store, Bus: h.bus, Edge: h.edge, Webhooks: deliveries{h.Store, h.Webhooks}, Docs: h.cfg.Hub.PublicURL + "/docs#get-v1-webhook-endpoints", Staff: desk{staff},
+			Provider: h.cfg.Pages.Provider, Now: time.Now, Random: rand.Reader, Log: h.log,
+		})
+	})
 }
 
 // desk is ops.Staff over package sca; the two rooms do not know each other.
@@ -57,7 +112,7 @@ func (d desk) Person(r *http.Request, touch bool) (ops.Person, bool, error) {
 	if sca.NoSession(err) {
 		return ops.Person{}, false, nil
 	}
-	return ops.Person{ID: u.ID, Name: u.Name, Roles: u.Roles}, err == nil, err
+	return ops.Person{ID: u.ID, Name: u.Name, Rights: u.Rights}, err == nil, err
 }
 
 // LoginURL implements ops.Staff.

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"sync"
+	"sync/atomic"
 
 	"github.com/rialto-hub/rialto/sca/app"
 )
@@ -29,7 +31,7 @@ func (h *Hub) openWebPush(client *http.Client) error {
 		return err
 	}
 	h.webPush = &app.WebPush{SCA: h.payers, PublicKey: keys.Public, PrivateKey: keys.Private, Contact: c.Subject, Client: client}
-	h.onClose(func() error { h.pushes.Wait(); return nil })
+	h.onClose(func() error { h.pushes.under.Wait(); return nil })
 	return nil
 }
 
@@ -60,15 +62,40 @@ func vapidKeys(path string) (k vapid, err error) {
 	return k, nil
 }
 
+// pushesAtOnce is how many messages may be under way to push services. Each ends
+// within seconds; where all hang, a phone learns of its question when it is looked
+// at, and nobody's request waits.
+const pushesAtOnce = 64
+
+// messengers carry messages beside the requests that they come from.
+type messengers struct {
+	under sync.WaitGroup
+	count atomic.Int64
+}
+
+// send carries one, or is false when too many are under way.
+func (m *messengers) send(carry func()) bool {
+	if m.count.Add(1) > pushesAtOnce {
+		m.count.Add(-1)
+		return false
+	}
+	m.under.Go(func() {
+		defer m.count.Add(-1)
+		carry()
+	})
+	return true
+}
+
 // ping tells a phone that something waits for it: at once where its app is
 // open, and through its push service, which may take its time.
 func (h *Hub) ping(ctx context.Context, deviceID string) error {
-	if h.webPush != nil {
-		h.pushes.Go(func() {
-			if err := h.webPush.Ping(context.WithoutCancel(ctx), deviceID); err != nil {
-				h.log.WarnContext(ctx, "sca", "what", "web push", "error", err.Error())
-			}
-		})
+	warn := func(what string) { h.log.WarnContext(ctx, "sca", "what", "web push", "error", what) }
+	if h.webPush != nil && !h.pushes.send(func() {
+		if err := h.webPush.Ping(context.WithoutCancel(ctx), deviceID); err != nil {
+			warn(err.Error())
+		}
+	}) {
+		warn("too many are under way")
 	}
 	return h.bus.Nudge(deviceID)
 }

@@ -3,12 +3,12 @@
 "use strict";
 
 (() => {
-  const list = document.querySelector("[data-filter]");
-  if (!list) return;
-  const field = document.getElementById(list.dataset.filter);
+  const lists = Array.from(document.querySelectorAll("[data-filter]"));
+  if (lists.length === 0) return;
+  const field = document.getElementById(lists[0].dataset.filter);
   const count = document.querySelector("[data-count]");
   const none = document.querySelector("[data-none]");
-  const rows = Array.from(list.children, (row) => ({ row, words: split(row.dataset.find) }));
+  const rows = lists.flatMap((list) => Array.from(list.children, (row) => ({ list, row, words: split(row.dataset.find) })));
 
   function split(text) {
     return text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase().split(/[^\p{L}\p{N}]+/u).filter(Boolean);
@@ -25,7 +25,12 @@
       entry.row.hidden = wanted.length > 0 && !matches(entry, wanted);
       if (!entry.row.hidden) shown += 1;
     }
-    list.hidden = shown === 0;
+    for (const list of lists) {
+      const some = rows.some((entry) => entry.list === list && !entry.row.hidden);
+      const folded = list.closest("details");
+      (folded || list).hidden = !some;
+      if (folded) folded.open = some && wanted.length > 0;
+    }
     if (none) {
       none.hidden = shown > 0;
       const title = none.querySelector("bdi");

@@ -70,7 +70,7 @@ func Open(t testing.TB, o Options) *Browser {
 	if err := chromedp.Do(ctx); err != nil { // the browser lives as long as this context
 		t.Fatal(err)
 	}
-	ctx, cancelTime := context.WithTimeout(ctx, 4*time.Minute)
+	ctx, cancelTime := context.WithTimeout(ctx, patience())
 	t.Cleanup(cancelTime)
 	b := &Browser{t: t, ctx: ctx, name: o.Name, bytes: map[network.RequestID]int64{}, urls: map[network.RequestID]string{}}
 	if err := chromedp.Listen(ctx, b.hear); err != nil {
@@ -82,6 +82,15 @@ func Open(t testing.TB, o Options) *Browser {
 	Send(b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: o.NoScript})
 	b.Look(o.Width, o.Dark)
 	return b
+}
+
+// patience is how long a browser may take for all of a test: four minutes, or
+// $RIALTO_BROWSER_PATIENCE where a test is meant to fail.
+func patience() time.Duration {
+	if d, err := time.ParseDuration(os.Getenv("RIALTO_BROWSER_PATIENCE")); err == nil {
+		return d
+	}
+	return 4 * time.Minute
 }
 
 // Look sets the window's width and the colours the person prefers.

@@ -96,6 +96,7 @@
       return p;
     }));
     lines.lang = current.display.language;
+    root.querySelector("[data-abroad]").hidden = !current.again;
     show("asked");
   }
   // What happened to the person's ways to confirm lately.

@@ -32,6 +32,10 @@
       en: "Pay {amount}\nto {name}\naccount {iban}\nreference {reference}",
       de: "Zahlung von {amount}\nan {name}\nKonto {iban}\nVerwendungszweck {reference}",
     },
+    p2: {
+      en: "Pay {amount}\nto {name}\naccount {iban}\nreference {reference}\nfor {shop}\nwebsite {domain}",
+      de: "Zahlung von {amount}\nan {name}\nKonto {iban}\nVerwendungszweck {reference}\nfür {shop}\nWebsite {domain}",
+    },
   };
   // oneLine shows what would begin a new line, hide or reorder text as a mark.
   // eslint-disable-next-line no-control-regex
@@ -46,8 +50,9 @@
     const wording = wordings[template]?.[language] ?? fail("template");
     const values = {
       amount: amountText(language, link.amount), name: oneLine(link.creditor_name), iban: link.creditor_iban.replace(/(.{4})(?=.)/gu, "$1 "), reference: oneLine(link.debtor_ref),
+      shop: oneLine(link.shop?.name ?? ""), domain: oneLine(link.shop?.domain ?? ""),
     };
-    return wording.replace(/\{(amount|name|iban|reference)\}/gu, (_, name) => values[name]);
+    return wording.replace(/\{(amount|name|iban|reference|shop|domain)\}/gu, (_, name) => values[name]);
   }
 
   // verifyJWS checks a compact JWS by an ES256 key and gives its payload.
@@ -145,6 +150,7 @@
       v: 1, payment_id: l.payment_id, amount_minor: l.amount.amount_minor, currency: l.amount.currency, creditor_name: l.creditor_name,
       creditor_iban: l.creditor_iban, debtor_ref: l.debtor_ref, nonce: l.nonce, exp: l.exp,
     };
+    if (l.shop) Object.assign(link, { v: 2, shop_name: l.shop.name, shop_domain: l.shop.domain });
     if ((await hash(link)) !== r.link_hash || l.payment_id !== r.payment_id) fail("link");
     if (r.method === "bank") {
       atBank(r);

@@ -38,12 +38,13 @@ type Config struct {
 	URL       string // where players reach it
 	AccountID string // its payee account at the hub
 	Client    *apiclient.Client
-	// Secret, PublicKey and JWKS check the three signatures of a webhook; each
+	// Secrets, PublicKeys and JWKS check the three signatures of a webhook; each
 	// is checked by itself, so that the demo shows that any one would do.
-	Secret, PublicKey string
-	JWKS              []byte
-	Now               func() time.Time
-	Script            Script // nil: there is no button for it
+	Secrets, PublicKeys []string
+	JWKS                []byte
+	Now                 func() time.Time
+	Script              Script // nil: there is no button for it
+	BankURL, DocsURL    string // where a visitor looks next
 }
 
 // Players that the demo's banks know; the last one pays from somebody else's
@@ -104,7 +105,7 @@ var files embed.FS
 func New(cfg Config) (*Casino, error) {
 	c := &Casino{cfg: cfg, mux: http.NewServeMux(), balance: map[string]int64{}, seen: map[string]bool{}, changed: make(chan struct{})}
 	var err error
-	for i, v := range []verify.Config{{Secrets: []string{cfg.Secret}}, {PublicKeys: []string{cfg.PublicKey}}, {JWKS: cfg.JWKS}} {
+	for i, v := range []verify.Config{{Secrets: cfg.Secrets}, {PublicKeys: cfg.PublicKeys}, {JWKS: cfg.JWKS}} {
 		if c.verifiers[i], err = verify.New(v); err != nil {
 			return nil, err
 		}
@@ -126,7 +127,7 @@ func New(cfg Config) (*Casino, error) {
 }
 
 func euro(minor int64) string {
-	return strings.Replace(psd2.Euro(minor).Decimal(), ".", ",", 1) + " €"
+	return "€" + psd2.Euro(minor).Decimal()
 }
 
 func (c *Casino) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -147,6 +148,8 @@ type view struct {
 	Message  string
 	Wait     bool
 	Play     *Progress // nil: there is no script
+	BankURL  string
+	DocsURL  string
 }
 
 func (c *Casino) view(player string) view {
@@ -157,7 +160,7 @@ func (c *Casino) view(player string) view {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	v := view{Player: player, Players: players, Balance: c.balance[player], Play: play}
+	v := view{Player: player, Players: players, Balance: c.balance[player], Play: play, BankURL: c.cfg.BankURL, DocsURL: c.cfg.DocsURL}
 	for i := len(c.deposits) - 1; i >= 0 && len(v.Deposits) < 8; i-- {
 		if c.deposits[i].Player == player {
 			v.Deposits = append(v.Deposits, *c.deposits[i])
