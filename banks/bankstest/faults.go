@@ -228,17 +228,26 @@ func huge(ctx context.Context, e *Env) error {
 	return nil
 }
 
-// patience is what a check gives a call that would never end by itself.
-const patience = 300 * time.Millisecond
+const (
+	patience = 300 * time.Millisecond // what a check gives a call that would never end by itself
+	tooLong  = 5 * time.Second        // that it goes on after its context has ended
+)
 
-// inTime runs a call under a short context and requires that it ends soon
-// after. A call that does not is left behind; it ends when the proxy closes.
-func inTime(ctx context.Context, call func(context.Context) error) error {
-	short, cancel := context.WithTimeout(ctx, patience)
+// inTime makes a call whose context ends a little after the fault was met, and
+// requires that the call ends soon after. One that does not is left behind; it
+// ends when the proxy closes.
+func inTime(ctx context.Context, f Fault, call func(context.Context, Fault) error) error {
+	short, cancel := context.WithCancel(ctx)
 	defer cancel()
+	f.Met = func() { time.AfterFunc(patience, cancel) }
 	done := make(chan error, 1)
-	go func() { done <- call(short) }()
-	late := time.NewTimer(patience + 2*time.Second)
+	go func() { done <- call(short, f) }()
+	select {
+	case err := <-done:
+		return err
+	case <-short.Done():
+	}
+	late := time.NewTimer(tooLong)
 	defer late.Stop()
 	select {
 	case err := <-done:
@@ -264,15 +273,15 @@ func slow(ctx context.Context, e *Env) error {
 			}
 		}
 	}
-	return inTime(ctx, func(short context.Context) error {
-		_, err := e.onlyOnce(short, Fault{Answer: drip}, banks.Uncertain)
+	return inTime(ctx, Fault{Answer: drip}, func(short context.Context, f Fault) error {
+		_, err := e.onlyOnce(short, f, banks.Uncertain)
 		return err
 	})
 }
 
 func cancelContext(ctx context.Context, e *Env) error {
-	err := inTime(ctx, func(short context.Context) error {
-		_, err := e.onlyOnce(short, Fault{Hold: true}, banks.Uncertain)
+	err := inTime(ctx, Fault{Hold: true}, func(short context.Context, f Fault) error {
+		_, err := e.onlyOnce(short, f, banks.Uncertain)
 		return err
 	})
 	if err != nil {

@@ -33,10 +33,12 @@ type Proxy struct {
 	reused  bool // the last one came on a connection that had carried another
 }
 
-// Fault is what the proxy does to requests; the first field set decides.
+// Fault is what the proxy does to requests; of what is set below Met, the first decides.
 type Fault struct {
 	// Only limits it to requests; nil: those that could create a payment.
 	Only func(*http.Request) bool
+	// Met, if set, is called when a request meets it.
+	Met func()
 	// Reset closes the connection hard at the request's first bytes.
 	Reset bool
 	// CutBefore closes the connection instead of passing the request on;
@@ -167,10 +169,13 @@ func (p *Proxy) arrived(r *http.Request, c *conn) *Fault {
 		c.served++
 		c.within = false
 	}
-	if p.applies(r) {
-		return p.fault
+	if !p.applies(r) {
+		return nil
 	}
-	return nil
+	if p.fault.Met != nil {
+		p.fault.Met()
+	}
+	return p.fault
 }
 
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
