@@ -99,12 +99,26 @@ func (e *sqliteEngine) gather(g *group) {
 		}
 		select {
 		case <-e.disk.free:
+			e.followUp(g)
 			return
 		case j := <-e.jobs:
 			g.add(j)
 		}
 	}
 	<-e.disk.free
+}
+
+// followUp adds what those ask for next who have just been told of the group
+// before: a commit fewer.
+func (e *sqliteEngine) followUp(g *group) {
+	for runtime.Gosched(); len(g.jobs) < maxGroup; {
+		select {
+		case j := <-e.jobs:
+			g.add(j)
+		default:
+			return
+		}
+	}
 }
 
 // group is one physical transaction. Its jobs run one after the other without
