@@ -126,7 +126,7 @@ func (f *fanout) catchUp(ctx context.Context, now time.Time) (more bool, err err
 	if b.spans[merchant] = is; is.cursor >= is.until {
 		delete(b.spans, merchant)
 	}
-	for id := range told {
+	for _, id := range slices.Sorted(maps.Keys(told)) {
 		f.s.Changed(id) // its rows are read from the database
 	}
 	return len(b.spans) > 0, nil

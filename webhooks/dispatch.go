@@ -94,7 +94,7 @@ func (d *dispatch) offer(jobs []*job, complete bool) {
 	if wake {
 		signal(d.wake)
 	}
-	for id := range foreign {
+	for _, id := range slices.Sorted(maps.Keys(foreign)) {
 		if !d.shards.owns(shardOf(id), now) {
 			_ = d.s.deps.Bus.Nudge(id) // its process also looks by itself
 		}
