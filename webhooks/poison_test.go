@@ -27,18 +27,22 @@ func (w *world) worker(s *webhooks.Service, name string) {
 	}
 }
 
+// failingPair are two receivers that fail until they are mended.
+func failingPair(t *testing.T) (one, other *sink, mend func()) {
+	var mended atomic.Bool
+	fails := func(rw http.ResponseWriter, _ *http.Request, _ got) {
+		if !mended.Load() {
+			rw.WriteHeader(http.StatusInternalServerError)
+		}
+	}
+	return newSink(t, fails), newSink(t, fails), func() { mended.Store(true) }
+}
+
 // TestDamagedEventOfOneMerchantStopsNobodyElse: neither when it is fanned out
 // nor when it is tried again. Its own merchant is told that there was something.
 func TestDamagedEventOfOneMerchantStopsNobodyElse(t *testing.T) { // C41
 	w := simple(t)
-	var broken atomic.Bool
-	broken.Store(true)
-	fails := func(rw http.ResponseWriter, _ *http.Request, _ got) {
-		if broken.Load() {
-			rw.WriteHeader(http.StatusInternalServerError)
-		}
-	}
-	damaged, other := newSink(t, fails), newSink(t, fails)
+	damaged, other, mend := failingPair(t)
 	w.put(webhooks.Endpoint{ID: "whe_a", URL: damaged.URL})
 	w.put(webhooks.Endpoint{ID: "whe_b", URL: other.URL, MerchantID: "mer_b"})
 	w.event(w.payment())
@@ -47,7 +51,7 @@ func TestDamagedEventOfOneMerchantStopsNobodyElse(t *testing.T) { // C41
 	w.event(w.payment())
 	w.erase(`UPDATE journal SET sealed = ? WHERE merchant_id = ?`, []byte("damaged"), merchant)
 	w.eventOf("mer_b")
-	broken.Store(false)
+	mend()
 	w.pass(time.Minute)
 	w.quiet()
 	if n := len(ids(other.all())); n != 2 {
@@ -70,20 +74,13 @@ func TestDamagedEventOfOneMerchantStopsNobodyElse(t *testing.T) { // C41
 // cannot be read; once they can, it is served again.
 func TestDamagedDeliveryOfOneEndpointStopsNobodyElse(t *testing.T) { // C41
 	w := simple(t)
-	var broken atomic.Bool
-	broken.Store(true)
-	fails := func(rw http.ResponseWriter, _ *http.Request, _ got) {
-		if broken.Load() {
-			rw.WriteHeader(http.StatusInternalServerError)
-		}
-	}
-	damaged, other := newSink(t, fails), newSink(t, fails)
+	damaged, other, mend := failingPair(t)
 	w.put(webhooks.Endpoint{ID: "whe_a", URL: damaged.URL})
 	w.put(webhooks.Endpoint{ID: "whe_b", URL: other.URL})
 	w.event(w.payment())
 	w.quiet()
 	w.erase(`UPDATE webhook_deliveries SET step = 'x' WHERE endpoint_id = 'whe_a'`) // SQLite lets one
-	broken.Store(false)
+	mend()
 	w.pass(30 * time.Second)
 	w.until("the other's", func() bool { return other.count() == 2 })
 	if damaged.count() != 1 {

@@ -48,15 +48,11 @@ func benchLifecycle(e env, args []string) error {
 	if *deposits < 1 || *warmup < 0 || *clients < 1 {
 		return usagef("--deposits and --clients must be at least 1")
 	}
-	dir, remove, err := scratch()
+	hub, remove, err := db.fleet()
 	if err != nil {
 		return err
 	}
 	defer remove()
-	hub, err := db.fleet(dir)
-	if err != nil {
-		return err
-	}
 	hub.Hub = map[string]any{"compliance": map[string]any{"disabled": !*monitored}}
 	show, end := progress(e, "%d of %d deposits", 100)
 	defer end()
@@ -105,10 +101,15 @@ func (d benchDatabase) store(dir string) store.Config {
 	return store.Config{URL: *d.url, KeyFile: d.key(dir)}
 }
 
-// fleet is the database for a hub that runs this very program.
-func (d benchDatabase) fleet(dir string) (fleet.Options, error) {
+// fleet is a hub that runs this very program on that database, in a folder of its
+// own.
+func (d benchDatabase) fleet() (o fleet.Options, remove func(), err error) {
 	program, err := os.Executable()
-	return fleet.Options{Dir: dir, Program: program, DatabaseURL: *d.url, KeyFile: d.key(dir)}, err
+	if err != nil {
+		return o, nil, err
+	}
+	dir, remove, err := scratch()
+	return fleet.Options{Dir: dir, Program: program, DatabaseURL: *d.url, KeyFile: d.key(dir)}, remove, err
 }
 
 // scratch makes the folder that a benchmark works in.

@@ -66,15 +66,11 @@ func benchCreate(e env, args []string) error {
 	if *runs < 1 || *seconds < 1 || *clients < 1 {
 		return usagef("--runs, --seconds and --clients must be at least 1")
 	}
-	dir, remove, err := scratch()
+	hub, remove, err := db.fleet()
 	if err != nil {
 		return err
 	}
 	defer remove()
-	hub, err := db.fleet(dir)
-	if err != nil {
-		return err
-	}
 	hub.Hub = map[string]any{"compliance": map[string]any{"disabled": !*monitored}}
 	r, err := bench.Create(e.ctx, bench.CreateOptions{
 		Fleet: hub, Runs: *runs, For: time.Duration(*seconds) * time.Second, Clients: *clients, Compliance: *monitored,

@@ -20,15 +20,11 @@ func benchRefusals(e env, args []string) error {
 	if *each < 10 {
 		return usagef("--each must be at least 10")
 	}
-	dir, remove, err := scratch()
+	hub, remove, err := db.fleet()
 	if err != nil {
 		return err
 	}
 	defer remove()
-	hub, err := db.fleet(dir)
-	if err != nil {
-		return err
-	}
 	show, end := progress(e, "%d of %d", 10)
 	defer end()
 	r, err := bench.Refusals(e.ctx, bench.RefusalOptions{Fleet: hub, Each: *each, Progress: show})

@@ -203,7 +203,7 @@ func proveFolder(t *testing.T, root, folder string, list []*defence, slots chan 
 			defer func() { <-slots }()
 			for _, name := range d.Tests {
 				if whole.ended("SKIP", name) {
-					t.Skipf("%s needs what is not installed", name)
+					testkit.Missing(t, "RIALTO_REQUIRE_TOOLS", "what "+name+" needs is not installed")
 				}
 				if !whole.ended("PASS", name) {
 					t.Fatalf("%s does not pass as the code stands:\n%s", name, whole.tail())

@@ -23,16 +23,8 @@ func TestKillLosesNothingAndPaysOnce(t *testing.T) {
 
 func killHub(ctx context.Context, t *testing.T, o fleet.Options, v verdict, random *rand.Rand) {
 	o = impatient(t, o)
-	f, err := fleet.Start(ctx, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	defer func() {
-		if t.Failed() {
-			t.Logf("the hub's last words:\n%s", f.HubLog())
-		}
-	}()
+	f, end := startFleet(ctx, t, o)
+	defer end()
 	k := newKillers(t, f)
 	k.payers(ctx, 8)
 	began := time.Now()

@@ -29,6 +29,21 @@ func impatient(t *testing.T, o fleet.Options) fleet.Options {
 	return o
 }
 
+// startFleet starts a fleet. Call end, also after a failure: it shows the hub's
+// last words.
+func startFleet(ctx context.Context, t *testing.T, o fleet.Options) (f *fleet.Fleet, end func()) {
+	f, err := fleet.Start(ctx, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f, func() {
+		if t.Failed() {
+			t.Logf("the hub's last words:\n%s", f.HubLog())
+		}
+		f.Close()
+	}
+}
+
 // killers are the payers of a kill test and what they did.
 type killers struct {
 	t    *testing.T

@@ -142,16 +142,8 @@ func killNATS(ctx context.Context, t *testing.T, o fleet.Options, v verdict, ran
 	t.Cleanup(n.kill)
 	o.Hub = map[string]any{"nats": map[string]any{"url": "nats://" + n.address}}
 	o = impatient(t, o)
-	f, err := fleet.Start(ctx, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	defer func() {
-		if t.Failed() {
-			t.Logf("the hub's last words:\n%s", f.HubLog())
-		}
-	}()
+	f, end := startFleet(ctx, t, o)
+	defer end()
 	k := newKillers(t, f)
 	k.payers(ctx, 4)
 	began := time.Now()

@@ -1,8 +1,8 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"slices"
@@ -61,25 +61,17 @@ func verifyAudit(e env, args []string) error {
 	if err := parse(f, args, 1); err != nil {
 		return err
 	}
-	keys, err := readJWKS(*keyFile)
+	keys, file, err := openSigned(f.Arg(0), *keyFile)
 	if err != nil {
 		return err
-	}
-	file, err := os.Open(f.Arg(0))
-	if err != nil {
-		return usageError{err.Error()}
 	}
 	defer func() { _ = file.Close() }() // read only
 	report, err := compliance.VerifyAudit(file, keys, kept)
 	if err != nil {
 		return err
 	}
-	if *asJSON {
-		if err := json.NewEncoder(e.stdout).Encode(report); err != nil {
-			return err
-		}
-	} else {
-		printAudit(e, report)
+	if err := tell(e, *asJSON, report, func(io.Writer) { printAudit(e, report) }); err != nil {
+		return err
 	}
 	if report.Problem != "" {
 		return errFinding
@@ -95,8 +87,24 @@ func printAudit(e env, r compliance.AuditReport) {
 	}
 	fmt.Fprintf(e.stdout, "the chain is whole: %d rows, %d signed checkpoints, keys %s\n", r.Rows, r.Checkpoints, strings.Join(r.Keys, ", "))
 	if r.OwnKeys {
-		fmt.Fprintln(e.stderr, "the signatures were checked with the keys in the file itself: give the hub's with --keys to know that they are the hub's")
+		warnOfOwnKeys(e)
 	}
+}
+
+// openSigned opens a file that brings the keys it is signed with, and reads those
+// that its reader has from elsewhere; without a keyFile there are none.
+func openSigned(path, keyFile string) (keys *jose.PublicKeySet, file *os.File, err error) {
+	if keys, err = readJWKS(keyFile); err != nil {
+		return nil, nil, err
+	}
+	if file, err = os.Open(path); err != nil {
+		return nil, nil, usageError{err.Error()}
+	}
+	return keys, file, nil
+}
+
+func warnOfOwnKeys(e env) {
+	fmt.Fprintln(e.stderr, "the signatures were checked with the keys in the file itself: give the hub's with --keys to know that they are the hub's")
 }
 
 // readJWKS reads public keys; no file gives none.

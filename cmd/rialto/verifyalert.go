@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
+	"io"
 
 	"github.com/rialto-hub/rialto/compliance/names"
 	"github.com/rialto-hub/rialto/compliance/rulebook"
@@ -46,13 +46,9 @@ func verifyAlert(e env, args []string) error {
 	if err := parse(f, args, 1); err != nil {
 		return err
 	}
-	keys, err := readJWKS(*keyFile)
+	keys, file, err := openSigned(f.Arg(0), *keyFile)
 	if err != nil {
 		return err
-	}
-	file, err := os.Open(f.Arg(0))
-	if err != nil {
-		return usageError{err.Error()}
 	}
 	defer func() { _ = file.Close() }() // read only
 	proof, err := rulebook.ReadProof(file)
@@ -79,12 +75,8 @@ func verifyAlert(e env, args []string) error {
 		}
 		v.Hits = append(v.Hits, one)
 	}
-	if *asJSON {
-		if err := json.NewEncoder(e.stdout).Encode(v); err != nil {
-			return err
-		}
-	} else {
-		printAlert(e, v)
+	if err := tell(e, *asJSON, v, func(io.Writer) { printAlert(e, v) }); err != nil {
+		return err
 	}
 	if wrong > 0 {
 		return errFinding
@@ -128,6 +120,6 @@ func printAlert(e env, v alertVerdict) {
 	}
 	fmt.Fprintf(e.stdout, "alert %s: %d hits, same result %d, another %d, cannot be judged here %d\n", v.Alert, len(v.Hits), counts[hitSame], counts[hitOther], counts[hitCannot])
 	if v.OwnKeys {
-		fmt.Fprintln(e.stderr, "the signatures were checked with the keys in the file itself: give the hub's with --keys to know that they are the hub's")
+		warnOfOwnKeys(e)
 	}
 }

@@ -79,24 +79,10 @@ func (e *sqliteEngine) runGroup(first *job) {
 	e.disk.groups <- g
 }
 
-// gather adds who comes while the disk is busy with the group before, and those
-// told of that one, who may be about to ask for more. It returns when the disk
-// is free for this group.
+// gather adds who comes while the disk is busy with the group before. It returns
+// when the disk is free for this group.
 func (e *sqliteEngine) gather(g *group) {
-	yielded := false
 	for len(g.jobs) < maxGroup {
-		select {
-		case j := <-e.jobs:
-			g.add(j)
-			yielded = true
-			continue
-		default:
-		}
-		if !yielded {
-			yielded = true
-			runtime.Gosched()
-			continue
-		}
 		select {
 		case <-e.disk.free:
 			e.followUp(g)
@@ -108,8 +94,8 @@ func (e *sqliteEngine) gather(g *group) {
 	<-e.disk.free
 }
 
-// followUp adds what those ask for next who have just been told of the group
-// before: a commit fewer.
+// followUp adds what waits, and what those ask for next who have just been told
+// of the group before: a commit fewer.
 func (e *sqliteEngine) followUp(g *group) {
 	for runtime.Gosched(); len(g.jobs) < maxGroup; {
 		select {

@@ -178,6 +178,6 @@ func unprivileged(t testing.TB, dir string) *syscall.SysProcAttr {
 		}
 		return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
 	}
-	missing(t, "RIALTO_REQUIRE_TOOLS", "PostgreSQL does not run as root, and there is no other user")
+	Missing(t, "RIALTO_REQUIRE_TOOLS", "PostgreSQL does not run as root, and there is no other user")
 	return nil
 }

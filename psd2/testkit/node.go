@@ -24,7 +24,7 @@ func Node(t testing.TB, source string) (dir string) {
 	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
-		missing(t, "RIALTO_REQUIRE_TOOLS", "there is no cache folder: "+err.Error())
+		Missing(t, "RIALTO_REQUIRE_TOOLS", "there is no cache folder: "+err.Error())
 	}
 	sum := sha256.Sum256(manifest)
 	installed := filepath.Join(cache, "rialto", "node-"+hex.EncodeToString(sum[:8]))
@@ -61,7 +61,7 @@ func installNode(t testing.TB, manifest []byte, dir string) {
 	install := exec.Command("npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts")
 	install.Dir = fresh
 	if out, err := install.CombinedOutput(); err != nil {
-		missing(t, "RIALTO_REQUIRE_TOOLS", "npm install failed: "+err.Error()+"\n"+string(out))
+		Missing(t, "RIALTO_REQUIRE_TOOLS", "npm install failed: "+err.Error()+"\n"+string(out))
 	}
 	// Another test process may have been faster; then its folder serves.
 	if err := os.Rename(fresh, dir); err != nil {

@@ -87,7 +87,7 @@ func beside(t testing.TB, variable, folder string, name []string) string {
 func oracle(t testing.TB, variable, path string) string {
 	t.Helper()
 	if _, err := os.Stat(path); err != nil {
-		missing(t, "RIALTO_REQUIRE_ORACLES", "the oracle "+filepath.Base(path)+" is not at hand: set "+variable)
+		Missing(t, "RIALTO_REQUIRE_ORACLES", "the oracle "+filepath.Base(path)+" is not at hand: set "+variable)
 	}
 	return path
 }
@@ -100,11 +100,13 @@ func Tool(t testing.TB, names ...string) string {
 			return p
 		}
 	}
-	missing(t, "RIALTO_REQUIRE_TOOLS", "the program "+names[0]+" is not installed")
+	Missing(t, "RIALTO_REQUIRE_TOOLS", "the program "+names[0]+" is not installed")
 	return ""
 }
 
-func missing(t testing.TB, require, what string) {
+// Missing skips the test for want of something, or fails it where the variable
+// require says that all of it is at hand.
+func Missing(t testing.TB, require, what string) {
 	t.Helper()
 	if os.Getenv(require) == "1" {
 		t.Fatal(what)
