@@ -101,7 +101,7 @@ func Open(ctx context.Context, c Config, o Options) (*Bus, error) {
 	options := []nats.Option{
 		nats.Name("rialto"), nats.MaxReconnects(-1), nats.RetryOnFailedConnect(true),
 		nats.ReconnectWait(250 * time.Millisecond), nats.ReconnectJitter(250*time.Millisecond, time.Second),
-		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { b.lost(err) }),
+		nats.DisconnectErrHandler(b.lost),
 		nats.ReconnectHandler(func(*nats.Conn) { b.opt.Log.Info("bus: connected again") }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { b.opt.Log.Warn("bus: " + err.Error()) }),
 	}
@@ -200,8 +200,10 @@ func (b *Bus) Ping(ctx context.Context) error {
 	return b.conn.FlushWithContext(ctx)
 }
 
-func (b *Bus) lost(err error) {
-	if b.conn != nil && b.conn.IsClosed() {
+// lost hears of it in a goroutine of the connection's: b has another one, or
+// none, when the server was mended at the start.
+func (b *Bus) lost(conn *nats.Conn, err error) {
+	if conn.IsClosed() { // by us
 		return
 	}
 	b.forget()
