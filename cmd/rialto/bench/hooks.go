@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -37,7 +39,8 @@ const (
 const (
 	slowAnswer = 4 * time.Second // of a poisoned endpoint
 	drainTime  = time.Minute     // for what was committed to arrive
-	committers = 8               // that commit at a pace
+	committers = 8               // that commit at the same time
+	atOnce     = 32              // events that share a transaction when the rate is what is measured
 )
 
 // sinks is one server that is every merchant's endpoint.
@@ -228,16 +231,22 @@ func (h *hooks) close() error {
 	return errors.Join(h.sinks.server.Close(), h.db.Close())
 }
 
-// drain waits until everything is recorded, so that one measurement's work is
-// not in the way of the next.
-func (h *hooks) drain(ctx context.Context) error {
+// What is not done with, so that one measurement's work would be in the way of
+// the next.
+const (
+	unheard = `SELECT COUNT(*) FROM journal WHERE position IS NULL OR position > (SELECT COALESCE(MIN(value), 0) FROM cursors WHERE name IN ('relay', 'webhooks.fanout'))`
+	untold  = `SELECT COUNT(*) FROM webhook_deliveries WHERE state = 'pending'`
+)
+
+// drain waits until nothing is left of it.
+func (h *hooks) drain(ctx context.Context, what string) error {
 	for {
-		var pending int
-		if err := h.db.Get(ctx, &pending, `SELECT COUNT(*) FROM webhook_deliveries WHERE state = 'pending'`); err != nil || pending == 0 {
+		var left int
+		if err := h.db.Get(ctx, &left, what); err != nil || left == 0 {
 			return err
 		}
 		select {
-		case <-time.After(50 * time.Millisecond): // outcomes are written beside us
+		case <-time.After(50 * time.Millisecond): // cursors and outcomes are written beside us
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -262,40 +271,67 @@ func (h *hooks) healthy(g group, n int) (out int64) {
 	return out
 }
 
-// event is a payment that fails at once: one event that its merchant is told.
-func event(endpoint int, now time.Time) *psd2.Payment {
-	p := &psd2.Payment{
-		ID: psd2.NewID(psd2.PrefixPayment, now, rand.Reader), MerchantID: "mer_e" + strconv.Itoa(endpoint), PersonID: "psn_bench",
-		Amount: psd2.Euro(2500), ExpiresAt: now.Add(time.Hour), LinkHash: rand.Text(), PayerPolicy: psd2.PayerOff,
+// prepare makes payments for a group's merchants, dealt out in turn. The end of
+// each is what is measured: one commit, one message and one delivery. It waits
+// until the hub has nothing more to do for their beginning.
+func (h *hooks) prepare(ctx context.Context, g group, n int) (ids []string, err error) {
+	for len(ids) < n && err == nil {
+		err = h.db.Tx(ctx, func(tx *store.Tx) error {
+			for i := len(ids); i < min(len(ids)+atOnce, n); i++ {
+				p := &psd2.Payment{
+					ID: psd2.NewID(psd2.PrefixPayment, tx.Now, rand.Reader), MerchantID: "mer_e" + strconv.Itoa(g.first+i%g.count), PersonID: "psn_bench",
+					Amount: psd2.Euro(2500), ExpiresAt: tx.Now.Add(time.Hour), LinkHash: rand.Text(), PayerPolicy: psd2.PayerOff,
+				}
+				p.Create(tx.Now)
+				if err := tx.CreatePayment(p); err != nil {
+					return err
+				}
+				ids = append(ids, p.ID)
+			}
+			return nil
+		})
 	}
-	p.Create(now)
-	p.Cancel(psd2.ReasonMerchantCanceled, now)
-	return p
+	return ids, cmp.Or(err, h.drain(ctx, unheard))
 }
 
-// paced commits events one by one at the rate, and measures each.
-func (h *hooks) paced(ctx context.Context, g group, o WebhookOptions) (spread, int, error) {
+// end ends a payment, which is the event.
+func end(tx *store.Tx, id string) error {
+	_, err := tx.UpdatePayment(id, func(p *psd2.Payment) error {
+		_, err := p.Cancel(psd2.ReasonMerchantCanceled, tx.Now)
+		return err
+	})
+	return err
+}
+
+// paced commits events one by one at the rate, and measures each, and the
+// processor time in milliseconds of each.
+func (h *hooks) paced(ctx context.Context, g group, o WebhookOptions) (took spread, n int, cpu float64, err error) {
+	ids, err := h.prepare(ctx, g, int(o.Paced.Seconds()*float64(o.Rate)))
+	if err != nil {
+		return spread{}, 0, 0, err
+	}
 	h.sinks.reset()
-	n := int(o.Paced.Seconds() * float64(o.Rate))
-	err := pace(ctx, n, o.Rate, func(i int) error {
+	spent := spending(&err)
+	err = pace(ctx, len(ids), o.Rate, func(i int) error {
 		return h.db.Tx(ctx, func(tx *store.Tx) error {
-			p := event(g.first+i%g.count, tx.Now)
-			if err := tx.CreatePayment(p); err != nil {
+			if err := end(tx, ids[i]); err != nil {
 				return err
 			}
-			h.sinks.begin(p.ID, time.Now())
+			h.sinks.begin(ids[i], time.Now())
 			return nil
 		})
 	})
 	if err == nil {
-		err = h.sinks.await(ctx, h.healthy(g, n))
+		err = h.sinks.await(ctx, h.healthy(g, len(ids)))
 	}
+	cpu = spent(len(ids))
 	h.sinks.mu.Lock()
 	defer h.sinks.mu.Unlock()
-	return spreadOf(h.sinks.took), len(h.sinks.took), err
+	return spreadOf(h.sinks.took), len(h.sinks.took), cpu, err
 }
 
-// pace calls do n times at a rate, from a few goroutines.
+// pace calls do n times at a rate, or as fast as it goes (0), from a few
+// goroutines.
 func pace(ctx context.Context, n, rate int, do func(i int) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -312,10 +348,12 @@ func pace(ctx context.Context, n, rate int, do func(i int) error) error {
 	}
 	began := time.Now()
 	for i := range n {
-		wait := time.NewTimer(time.Until(began.Add(time.Duration(i) * time.Second / time.Duration(rate))))
-		select {
-		case <-wait.C:
-		case <-ctx.Done():
+		if rate > 0 {
+			wait := time.NewTimer(time.Until(began.Add(time.Duration(i) * time.Second / time.Duration(rate))))
+			select {
+			case <-wait.C:
+			case <-ctx.Done():
+			}
 		}
 		select {
 		case due <- i:
@@ -328,28 +366,34 @@ func pace(ctx context.Context, n, rate int, do func(i int) error) error {
 }
 
 // flat commits events as fast as they go, many to a transaction, and measures
-// from the first commit to the last arrival.
-func (h *hooks) flat(ctx context.Context, g group, n int) (perSecond float64, err error) {
-	const atOnce = 32
+// from the first commit to the last arrival; the processor time in milliseconds
+// of each until its outcome is recorded, too.
+func (h *hooks) flat(ctx context.Context, g group, n int) (perSecond, cpu float64, err error) {
+	ids, err := h.prepare(ctx, g, n)
+	if err != nil {
+		return 0, 0, err
+	}
 	h.sinks.reset()
-	began := time.Now()
-	for i := 0; i < n; i += atOnce {
-		err := h.db.Tx(ctx, func(tx *store.Tx) error {
-			for k := i; k < min(i+atOnce, n); k++ {
-				if err := tx.CreatePayment(event(g.first+k%g.count, tx.Now)); err != nil {
+	spent := spending(&err)
+	began, some := time.Now(), slices.Collect(slices.Chunk(ids, atOnce))
+	err = pace(ctx, len(some), 0, func(i int) error {
+		return h.db.Tx(ctx, func(tx *store.Tx) error {
+			for _, id := range some[i] {
+				if err := end(tx, id); err != nil {
 					return err
 				}
 			}
 			return nil
 		})
-		if err != nil {
-			return 0, err
-		}
+	})
+	if err == nil {
+		err = h.sinks.await(ctx, int64(n))
 	}
-	if err := h.sinks.await(ctx, int64(n)); err != nil {
-		return 0, err
+	perSecond = float64(n) / time.Since(began).Seconds()
+	if err == nil {
+		err = h.drain(ctx, untold)
 	}
-	return float64(n) / time.Since(began).Seconds(), nil
+	return perSecond, spent(n), err
 }
 
 // floor is what nobody can go below: a durable row, a durable message and a

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -143,19 +144,16 @@ func median(runs []webhookRun, of func(webhookRun) float64) float64 {
 	return list[len(list)/2]
 }
 
-// spend measures the processor time of so many deliveries, in milliseconds each.
-func spend(each *float64, do func() (n int, err error)) error {
-	before, err := ownCPU()
-	if err != nil {
-		return err
+// spending begins to measure this process's processor time; what it returns
+// ends it, and says how much it was for each of n, in milliseconds. A failure
+// goes to err, unless there is one.
+func spending(err *error) func(n int) float64 {
+	before, failed := ownCPU()
+	return func(n int) float64 {
+		after, again := ownCPU()
+		*err = cmp.Or(*err, failed, again)
+		return share((after-before)*1000, float64(n))
 	}
-	n, err := do()
-	if err != nil {
-		return err
-	}
-	after, err := ownCPU()
-	*each = share((after-before)*1000, float64(n))
-	return err
 }
 
 // webhooksOnce measures everything once, the poison last: what waits for a
@@ -181,32 +179,20 @@ func webhooksOnce(ctx context.Context, o WebhookOptions, dir string) (x webhookR
 	}
 	defer func() { err = errors.Join(err, w.close()) }()
 	few, many := w.group(0, 10), w.group(10, 1000)
-	drain := func() error { return w.drain(ctx) }
 	for _, step := range []func() error{
-		func() (err error) { _, err = w.flat(ctx, few, o.Flat/4); return err }, // warm
-		func() (err error) { _, err = w.flat(ctx, many, o.Flat/4); return err },
-		drain,
-		func() error {
-			return spend(&x.cpuPaced, func() (n int, err error) { x.paced, x.delivered, err = w.paced(ctx, few, o); return x.delivered, err })
-		},
-		func() error {
-			return spend(&x.cpuFlat, func() (n int, err error) {
-				if x.flat, err = w.flat(ctx, few, o.Flat); err != nil {
-					return 0, err
-				}
-				return o.Flat, drain() // what became of them is part of the work
-			})
-		},
-		func() (err error) { x.many, _, err = w.paced(ctx, many, o); return err },
-		func() (err error) { x.flatMany, err = w.flat(ctx, many, o.Flat); return err },
-		drain,
-		func() (err error) { x.before, _, err = w.paced(ctx, few, o); return err },
+		func() (err error) { _, _, err = w.flat(ctx, few, o.Flat/4); return err }, // warm
+		func() (err error) { _, _, err = w.flat(ctx, many, o.Flat/4); return err },
+		func() (err error) { x.paced, x.delivered, x.cpuPaced, err = w.paced(ctx, few, o); return err },
+		func() (err error) { x.flat, x.cpuFlat, err = w.flat(ctx, few, o.Flat); return err },
+		func() (err error) { x.many, _, _, err = w.paced(ctx, many, o); return err },
+		func() (err error) { x.flatMany, _, err = w.flat(ctx, many, o.Flat); return err },
+		func() (err error) { x.before, _, _, err = w.paced(ctx, few, o); return err },
 		func() (err error) {
 			w.poison(many, o.Poison)
-			x.poisonedMany, _, err = w.paced(ctx, many, o)
+			x.poisonedMany, _, _, err = w.paced(ctx, many, o)
 			return err
 		},
-		func() (err error) { w.poison(few, o.Poison); x.poisoned, _, err = w.paced(ctx, few, o); return err },
+		func() (err error) { w.poison(few, o.Poison); x.poisoned, _, _, err = w.paced(ctx, few, o); return err },
 	} {
 		if err := step(); err != nil {
 			return x, err
