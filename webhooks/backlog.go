@@ -112,7 +112,7 @@ func (f *fanout) catchUp(ctx context.Context, now time.Time) (more bool, err err
 		}
 		var jobs []*job
 		jobs, told = f.late(merchant, places, tx.Now)
-		if _, err = insertDeliveries(tx, jobs); err != nil {
+		if _, err = made.write(tx, jobs); err != nil {
 			return err
 		}
 		return b.moved(tx, merchant, was, is)

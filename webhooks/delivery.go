@@ -70,39 +70,59 @@ type deliveryRow struct {
 
 const deliveryColumns = `endpoint_id, event_id, object_id, sequence, position, type, state, attempts, step, next_at, created_at, updated_at, log`
 
-func (r *deliveryRow) args(to []any) []any {
+func (r *deliveryRow) all(to []any) []any {
 	return append(to, r.EndpointID, r.EventID, r.ObjectID, r.Sequence, r.Position, r.Type, r.State, r.Attempts, r.Step,
 		r.NextAt, r.CreatedAt, r.UpdatedAt, r.Log)
+}
+
+// outcome is what a try changes, behind the key.
+func (r *deliveryRow) outcome(to []any) []any {
+	return append(to, r.EndpointID, r.EventID, r.State, r.Attempts, r.Step, r.NextAt, r.UpdatedAt, r.Log)
 }
 
 // chunks are the numbers of rows one statement writes: few, so that prepared
 // statements are few.
 var chunks = []int{64, 16, 4, 1}
 
-var insertStatements, upsertStatements = statements(`ON CONFLICT (endpoint_id, event_id) DO NOTHING`),
-	// attempts only grows: of two processes that tried at once the first counts.
-	statements(`ON CONFLICT (endpoint_id, event_id) DO UPDATE SET state = excluded.state, attempts = excluded.attempts, step = excluded.step,
-		next_at = excluded.next_at, updated_at = excluded.updated_at, log = excluded.log
-		WHERE webhook_deliveries.state = 'pending' AND webhook_deliveries.attempts < excluded.attempts`)
-
-func statements(conflict string) map[int]string {
-	out := map[int]string{}
-	for _, n := range chunks {
-		out[n] = `INSERT INTO webhook_deliveries (` + deliveryColumns + `) VALUES ` +
-			strings.TrimSuffix(strings.Repeat(`(?,?,?,?,?,?,?,?,?,?,?,?,?),`, n), ",") + ` ` + conflict
-	}
-	return out
+// writing is a statement that writes rows, as many as there are.
+type writing struct {
+	texts   map[int]string // by the number of rows
+	columns func(*deliveryRow, []any) []any
 }
 
-func writeDeliveries(tx *store.Tx, statements map[int]string, jobs []*job) (written int64, err error) {
+func newWriting(before, row, after string, columns func(*deliveryRow, []any) []any) writing {
+	w := writing{map[int]string{}, columns}
+	for _, n := range chunks {
+		w.texts[n] = before + strings.TrimSuffix(strings.Repeat(row+", ", n), ", ") + after
+	}
+	return w
+}
+
+// inserting makes rows; conflict says what of those that are there already.
+func inserting(conflict string) writing {
+	return newWriting(`INSERT INTO webhook_deliveries (`+deliveryColumns+`) VALUES `, `(?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+		` ON CONFLICT (endpoint_id, event_id) `+conflict, (*deliveryRow).all)
+}
+
+var (
+	made = inserting(`DO NOTHING`)
+	// attempts only grows: of two processes that tried at once the first counts.
+	tried = newWriting(`UPDATE webhook_deliveries SET state = v.column3, attempts = v.column4, step = v.column5, next_at = v.column6,
+		updated_at = v.column7, log = v.column8 FROM (VALUES `,
+		`(CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS TEXT))`,
+		`) AS v WHERE endpoint_id = v.column1 AND event_id = v.column2 AND state = 'pending' AND attempts < v.column4`, (*deliveryRow).outcome)
+)
+
+// write writes the deliveries and counts the rows it changed.
+func (w writing) write(tx *store.Tx, jobs []*job) (written int64, err error) {
 	args := make([]any, 0, 13*64)
 	for _, size := range chunks {
 		for ; len(jobs) >= size; jobs = jobs[size:] {
 			args = args[:0]
 			for _, j := range jobs[:size] {
-				args = j.row.args(args)
+				args = w.columns(&j.row, args)
 			}
-			n, err := tx.Exec(statements[size], args...)
+			n, err := tx.Exec(w.texts[size], args...)
 			if err != nil {
 				return written, err
 			}
@@ -110,15 +130,6 @@ func writeDeliveries(tx *store.Tx, statements map[int]string, jobs []*job) (writ
 		}
 	}
 	return written, nil
-}
-
-func insertDeliveries(tx *store.Tx, jobs []*job) (int64, error) {
-	return writeDeliveries(tx, insertStatements, jobs)
-}
-
-func upsertDeliveries(tx *store.Tx, jobs []*job) error {
-	_, err := writeDeliveries(tx, upsertStatements, jobs)
-	return err
 }
 
 // Deliveries lists an endpoint's deliveries, newest event first. next is the

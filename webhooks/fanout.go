@@ -134,7 +134,7 @@ func (f *fanout) batch(ctx context.Context, now time.Time, events []psd2.Event) 
 		if err := f.backlog.put(tx, off); err != nil {
 			return err
 		}
-		n, err := insertDeliveries(tx, jobs)
+		n, err := made.write(tx, jobs)
 		complete, wrote = n == int64(len(jobs)), true
 		return errors.Join(err, tx.SetCursor(fanoutName, cursor))
 	})

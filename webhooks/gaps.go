@@ -176,7 +176,7 @@ func (g *gaps) repair(ctx context.Context, was int64, got extent, missing []*job
 		if err != nil || now != was {
 			return err
 		}
-		if repaired, err = insertDeliveries(tx, missing); err != nil {
+		if repaired, err = made.write(tx, missing); err != nil {
 			return err
 		}
 		return errors.Join(tx.SetCursor(gapsFloor, got.floor), tx.SetCursor(gapsDue, got.due), tx.SetCursor(gapsName, got.cursor))

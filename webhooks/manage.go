@@ -193,7 +193,7 @@ func (s *Service) TestIn(tx *store.Tx, merchantID, endpointID string) (*Delivery
 		return nil, err
 	}
 	event, at := psd2.NewID(psd2.PrefixEvent, tx.Now, s.deps.Random), tx.Now.UnixMicro()
-	_, err := insertDeliveries(tx, []*job{{row: deliveryRow{
+	_, err := made.write(tx, []*job{{row: deliveryRow{
 		EndpointID: endpointID, EventID: event, ObjectID: event, Sequence: 1, Type: psd2.EventWebhookTest,
 		State: string(DeliveryPending), NextAt: at, CreatedAt: at, UpdatedAt: at, Log: "[]",
 	}}})

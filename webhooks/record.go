@@ -60,7 +60,8 @@ func (r *record) Step(ctx context.Context, now time.Time) (time.Time, error) {
 				return err
 			}
 		}
-		return upsertDeliveries(tx, jobs)
+		_, err := tried.write(tx, jobs)
+		return err
 	})
 	if err != nil {
 		r.mu.Lock()

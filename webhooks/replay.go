@@ -229,7 +229,7 @@ func (r *replays) batch(ctx context.Context, row replayRow, now time.Time) (time
 				jobs = append(jobs, &job{row: newRow(row.EndpointID, p, tx.Now)})
 			}
 		}
-		if matched, err = writeDeliveries(tx, againStatements[ReplayWhich(row.Which)], jobs); err != nil {
+		if matched, err = again[ReplayWhich(row.Which)].write(tx, jobs); err != nil {
 			return err
 		}
 		n, err := tx.Exec(`UPDATE webhook_replays SET cursor = ?, matched = matched + ?, state = ?, updated_at = ? WHERE id = ? AND cursor = ? AND state = 'running'`,
@@ -272,15 +272,14 @@ func (r *replays) filter(ctx context.Context, row replayRow) (merchantID string,
 	return e.MerchantID, func(t string) bool { return merchantEvents[t] && matches(chosen, t) }, nil
 }
 
-// againStatements make deliveries of a replay pending; one that is pending
-// already stays as it is.
-var againStatements = map[ReplayWhich]map[int]string{
-	ReplayMissing: statements(again + ` AND webhook_deliveries.state = 'failed'`),
-	ReplayAll:     statements(again + ` AND webhook_deliveries.state <> 'pending'`),
+// again makes deliveries of a replay pending; one that is pending already stays
+// as it is.
+var again = map[ReplayWhich]writing{
+	ReplayMissing: inserting(makeAgain + ` AND webhook_deliveries.state = 'failed'`),
+	ReplayAll:     inserting(makeAgain + ` AND webhook_deliveries.state <> 'pending'`),
 }
 
-const again = `ON CONFLICT (endpoint_id, event_id) DO UPDATE SET state = 'pending', step = 0, next_at = excluded.next_at
-	WHERE webhook_deliveries.position = excluded.position`
+const makeAgain = `DO UPDATE SET state = 'pending', step = 0, next_at = excluded.next_at WHERE webhook_deliveries.position = excluded.position`
 
 // newRow is a delivery that is made now, after the event's turn: it counts as
 // created before it is due, see outOfTurn.
