@@ -62,8 +62,8 @@ func (e *sqliteEngine) land() {
 	for g := range e.disk.groups {
 		err := e.disk.endure(g)
 		close(g.landed)
-		if err == nil && g.events {
-			e.told() // once for all of them: each would wake the same few
+		if err == nil {
+			e.told(g) // once for all of them: each would wake the same few
 		}
 		for _, j := range g.jobs {
 			if err != nil {

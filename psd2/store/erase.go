@@ -44,6 +44,7 @@ func (tx *Tx) ErasePerson(personID string) (Erasure, error) {
 	if n == 0 {
 		return e, psd2.NotFound("person")
 	}
+	tx.erased = true
 	under, err := tx.UnderWay(personID)
 	if err != nil {
 		return e, err

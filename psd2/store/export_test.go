@@ -17,3 +17,18 @@ func OnSync(db *DB, sync func() error) (real func() error) {
 	real, d.sync = d.sync, sync
 	return real
 }
+
+// Forget drops the events that are kept in memory: what a test has done to the
+// journal's rows is then seen.
+func Forget(db *DB) { db.recent.forget() }
+
+// Without does something as if no events were kept.
+func Without(db *DB, do func()) {
+	events := db.recent.events
+	db.recent.events = nil
+	do()
+	db.recent.events = events
+}
+
+// Kept is how many events are kept in memory.
+func Kept(db *DB) int { return len(db.recent.events) }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"runtime"
 	"sync/atomic"
+
+	"github.com/rialto-hub/rialto/psd2"
 )
 
 // maxGroup bounds how many logical transactions share one commit, and with it
@@ -117,9 +119,12 @@ type group struct {
 	q       querier
 	jobs    []*job
 	begun   bool
-	careful bool // behind savepoints
-	wrote   bool // there is something to make durable
-	events  bool // the journal was written
+	careful bool         // behind savepoints
+	wrote   bool         // there is something to make durable
+	events  bool         // the journal was written
+	end     end          // of the journal
+	news    []psd2.Event // written there with their position
+	erased  bool         // a person was
 
 	committed *atomic.Uint64 // counts commits
 	landed    chan struct{}  // closed once the group is durable, or known not to be
@@ -168,10 +173,15 @@ func (g *group) one(j *job) (clean bool, err error) {
 			return false, err
 		}
 	}
-	tx := &Tx{q: g.q, ctx: context.WithoutCancel(j.ctx)}
+	tx := &Tx{q: g.q, ctx: context.WithoutCancel(j.ctx), end: &g.end}
 	j.err = run(j.fn, tx)
-	g.wrote, g.events = g.wrote || tx.wrote, g.events || tx.events
+	g.wrote, g.events, g.erased = g.wrote || tx.wrote, g.events || tx.events, g.erased || tx.erased
 	clean = j.err == nil || !tx.wrote
+	if j.err == nil {
+		g.news = append(g.news, tx.news...)
+	} else {
+		g.end.known = false // it may have moved
+	}
 	if g.careful {
 		if !clean {
 			if err := g.plain("ROLLBACK TO one"); err != nil {
@@ -219,7 +229,7 @@ func (g *group) begin() error {
 // full or broken.
 func (g *group) rollback() {
 	_ = g.plain("ROLLBACK")
-	g.jobs, g.begun = nil, false
+	g.jobs, g.begun, g.end.known, g.news = nil, false, false, nil
 }
 
 func (g *group) plain(query string) error {

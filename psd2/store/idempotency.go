@@ -36,17 +36,45 @@ func (tx *Tx) ReserveKey(merchantID, key, requestHash string) (*Answer, error) {
 		ON CONFLICT (merchant_id, key_hash) DO UPDATE SET created_at = excluded.created_at
 		WHERE idempotency.status = 0 AND idempotency.created_at < ? AND idempotency.request_hash = excluded.request_hash`,
 		merchantID, hash, requestHash, now, tx.Now.Add(-staleKey).UnixMicro())
+	return tx.taken(n, err, merchantID, key)
+}
+
+// AnswerKey is ReserveKey and FinishKey in one, for a request whose answer is
+// known before its work is done: by the same transaction, or not at all.
+func (tx *Tx) AnswerKey(merchantID, key, requestHash string, status int, body []byte) (*Answer, error) {
+	hash := tx.db.Lookup("idempotency/"+merchantID, key)
+	n, err := tx.Exec(`INSERT INTO idempotency (merchant_id, key_hash, request_hash, status, created_at, sealed) VALUES (?, ?, ?, ?, ?, ?)
+		ON CONFLICT (merchant_id, key_hash) DO UPDATE SET created_at = excluded.created_at, status = excluded.status, sealed = excluded.sealed
+		WHERE idempotency.status = 0 AND idempotency.created_at < ? AND idempotency.request_hash = excluded.request_hash`,
+		merchantID, hash, requestHash, status, tx.Now.UnixMicro(), tx.db.SealShared("idempotency", merchantID+"/"+hash, "sealed", body),
+		tx.Now.Add(-staleKey).UnixMicro())
+	return tx.taken(n, err, merchantID, key)
+}
+
+// taken is what a key that was not written, n being 0, has answered.
+func (tx *Tx) taken(n int64, err error, merchantID, key string) (*Answer, error) {
 	if err != nil || n == 1 {
 		return nil, err
 	}
+	a, err := tx.EarlierAnswer(merchantID, key)
+	if err == nil && a == nil {
+		err = errChanged // given back in between
+	}
+	return a, err
+}
+
+// EarlierAnswer is what an earlier request with a merchant's key got, nil when
+// there was none.
+func (tx *Tx) EarlierAnswer(merchantID, key string) (*Answer, error) {
+	hash := tx.db.Lookup("idempotency/"+merchantID, key)
 	var row struct {
 		RequestHash string `db:"request_hash"`
 		Status      int    `db:"status"`
 		Sealed      []byte `db:"sealed"`
 	}
-	err = tx.Get(&row, `SELECT request_hash, status, sealed FROM idempotency WHERE merchant_id = ? AND key_hash = ?`, merchantID, hash)
+	err := tx.Get(&row, `SELECT request_hash, status, sealed FROM idempotency WHERE merchant_id = ? AND key_hash = ?`, merchantID, hash)
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil, errChanged
+		return nil, nil
 	}
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/jmoiron/sqlx"
 
@@ -28,33 +29,27 @@ type eventRow struct {
 const selectEvents = `SELECT id, object_id, merchant_id, journal.person_id, sequence, type, journal.created_at, position, sealed, wrapped
 	FROM journal LEFT JOIN person_keys ON person_keys.person_id = journal.person_id`
 
-const (
-	insertEvent = `INSERT INTO journal (id, object_id, merchant_id, person_id, sequence, type, created_at, sealed) VALUES (?,?,?,?,?,?,?,?)`
-	// insertInOrder is for an engine that is ordered: nobody can commit an earlier
-	// event later, so the position need not wait for the sequencer. It does while
-	// others wait, as they may come before this one in its object's order.
-	insertInOrder = `INSERT INTO journal (id, object_id, merchant_id, person_id, sequence, type, created_at, sealed, position) VALUES (?,?,?,?,?,?,?,?,
-		CASE WHEN EXISTS (SELECT 1 FROM journal WHERE position IS NULL) THEN NULL ELSE (` + lastPosition + `) + 1 END)`
-)
-
 // writeEvents writes what happened to an object of that person.
 func (tx *Tx) writeEvents(personID string, events []psd2.Event, key cipher.AEAD) error {
-	insert := insertEvent
-	if tx.db.ordered() {
-		insert = insertInOrder
-	}
 	for _, e := range events {
-		id := e.ID
-		if id == "" {
-			id = psd2.NewID(psd2.PrefixEvent, tx.Now, tx.db.opt.Random)
+		if e.ID == "" {
+			e.ID = psd2.NewID(psd2.PrefixEvent, tx.Now, tx.db.opt.Random)
 		}
-		_, err := tx.Exec(insert,
-			id, e.ObjectID, e.MerchantID, personID, e.Sequence, e.Type, e.CreatedAt.UnixMicro(),
-			tx.db.keys.seal(key, e.Data, place("journal", id, "sealed")))
+		position, err := tx.nextPosition()
+		if err != nil {
+			return fmt.Errorf("write event: %w", err)
+		}
+		_, err = tx.Exec(`INSERT INTO journal (id, object_id, merchant_id, person_id, sequence, type, created_at, sealed, position) VALUES (?,?,?,?,?,?,?,?,?)`,
+			e.ID, e.ObjectID, e.MerchantID, personID, e.Sequence, e.Type, e.CreatedAt.UnixMicro(),
+			tx.db.keys.seal(key, e.Data, place("journal", e.ID, "sealed")), position)
 		if err != nil {
 			return fmt.Errorf("write event: %w", err)
 		}
 		tx.events = true
+		if position != nil {
+			e.CreatedAt, e.Position = micro(e.CreatedAt), *position
+			tx.news = append(tx.news, e)
+		}
 	}
 	return nil
 }
@@ -117,10 +112,26 @@ func (db *DB) EventsAfter(ctx context.Context, merchantID string, position int64
 
 const eventsFrom = selectEvents + ` WHERE position > ? ORDER BY position LIMIT ?`
 
+// news is what follows a position, as far as it is in memory; nil: it has to be
+// read.
+func (db *DB) news(position int64, limit int) []psd2.Event {
+	db.opt.Yield()
+	return db.recent.after(position, limit, db.opt.Now())
+}
+
 // WantedFrom lists all merchants' events behind a position, for whoever catches
 // up. It opens the data only of events whose type is wanted (nil: of all): most
 // of the journal is of no interest to most who follow it.
 func (db *DB) WantedFrom(ctx context.Context, position int64, limit int, wanted func(eventType string) bool) ([]psd2.Event, error) {
+	if news := db.news(position, limit); news != nil {
+		out := slices.Clone(news)
+		for i := range out {
+			if wanted != nil && !wanted(out[i].Type) {
+				out[i].Data = nil
+			}
+		}
+		return out, nil
+	}
 	var rows []eventRow
 	if err := db.Select(ctx, &rows, eventsFrom, position, limit); err != nil {
 		return nil, fmt.Errorf("read journal: %w", err)
@@ -140,6 +151,13 @@ type Mark struct {
 
 // MarksFrom lists marks behind a position.
 func (db *DB) MarksFrom(ctx context.Context, position int64, limit int) ([]Mark, error) {
+	if news := db.news(position, limit); news != nil {
+		out := make([]Mark, len(news))
+		for i, e := range news {
+			out[i] = Mark{e.ID, e.ObjectID, e.MerchantID, e.Type, e.Position}
+		}
+		return out, nil
+	}
 	var out []Mark
 	err := db.Select(ctx, &out, `SELECT id, object_id, merchant_id, type, position FROM journal WHERE position > ? ORDER BY position LIMIT ?`, position, limit)
 	if err != nil {

@@ -31,33 +31,32 @@ const (
 // person.
 func (tx *Tx) personKey(id string) (cipher.AEAD, error) {
 	k := tx.db.keys
-	var wrapped []byte
-	var err error
-	if _, postgres := tx.q.(pgQuerier); postgres {
-		err = tx.Get(&wrapped, keyOfKept, id)
-	} else {
-		err = tx.Get(&wrapped, keyOf, id)
-	}
-	if err == nil {
-		return k.unwrap(id, wrapped)
-	}
-	if !errors.Is(err, sql.ErrNoRows) {
-		return nil, err
-	}
 	raw := make([]byte, 32)
 	if _, err := io.ReadFull(k.random, raw); err != nil {
 		return nil, err
 	}
-	wrapped = k.seal(k.wrap, raw, place("person_keys", id, "wrapped"))
+	wrapped := k.seal(k.wrap, raw, place("person_keys", id, "wrapped"))
+	// First, because it says in one whether he is new. It costs less than to ask.
 	n, err := tx.Exec(`INSERT INTO person_keys (person_id, wrapped, created_at) VALUES (?, ?, ?) ON CONFLICT (person_id) DO NOTHING`,
 		id, wrapped, tx.Now.UnixMicro())
 	if err != nil {
 		return nil, err
 	}
-	if n == 0 { // another process was faster
+	if n == 1 {
+		return newDataKey(raw), nil
+	}
+	if _, postgres := tx.q.(pgQuerier); postgres {
+		err = tx.Get(&wrapped, keyOfKept, id)
+	} else {
+		err = tx.Get(&wrapped, keyOf, id)
+	}
+	if errors.Is(err, sql.ErrNoRows) { // erased in between
 		return nil, tx.fail(errChanged)
 	}
-	return newDataKey(raw), nil
+	if err != nil {
+		return nil, err
+	}
+	return k.unwrap(id, wrapped)
 }
 
 // unwrap opens a person's key; no wrapped key means that he was erased.

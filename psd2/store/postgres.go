@@ -42,7 +42,6 @@ func openPostgres(ctx context.Context, c Config) (engine, error) {
 }
 
 func (e *postgresEngine) committed() uint64 { return e.commits.Load() }
-func (e *postgresEngine) ordered() bool     { return false }
 func (e *postgresEngine) close() error      { return e.pool.Close() }
 
 func (e *postgresEngine) get(ctx context.Context, dst any, query string, args []any) error {

@@ -340,6 +340,7 @@ func unposition(t testing.TB, db *store.DB, after int64) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	store.Forget(db)
 	select { // SQLite's word of positions that are no more
 	case <-db.Sequencer("").Positioned():
 	default:

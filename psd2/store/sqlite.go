@@ -27,7 +27,7 @@ const (
 	// rest when 64 MB have gathered, so that it begins anew.
 	writerPragmas = "&_pragma=cache_size(-32000)&_pragma=wal_autocheckpoint(16000)&_pragma=journal_size_limit(67108864)"
 	copierPragmas = "&_pragma=cache_size(-1000)"
-	readerPragmas = "&_pragma=cache_size(-8000)&_pragma=query_only(1)"
+	readerPragmas = "&_pragma=cache_size(-2000)&_pragma=query_only(1)" // emptied by every commit; the larger it was, the longer that takes
 )
 
 // sqliteEngine has one writing connection, which belongs to the goroutine that
@@ -42,7 +42,7 @@ type sqliteEngine struct {
 	prepared map[string]*sqlx.Stmt // prepared on readers
 
 	commits atomic.Uint64
-	told    func() // of durable events
+	told    func(*group) // of what is durable
 	jobs    chan *job
 	closing chan struct{} // closed to say that no more jobs are wanted
 	done    chan struct{} // closed when everybody has been told, and the log left alone
@@ -51,7 +51,7 @@ type sqliteEngine struct {
 	disk disk
 }
 
-func openSQLite(ctx context.Context, path string, connect func(dsn string) (driver.Connector, error), told func()) (_ engine, err error) {
+func openSQLite(ctx context.Context, path string, connect func(dsn string) (driver.Connector, error), told func(*group)) (_ engine, err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
@@ -227,5 +227,3 @@ func (w sqliteWriter) sel(ctx context.Context, dst any, query string, args []any
 }
 
 func (e *sqliteEngine) committed() uint64 { return e.commits.Load() }
-
-func (e *sqliteEngine) ordered() bool { return true }

@@ -52,6 +52,7 @@ type DB struct {
 	positioned chan struct{}
 	txs        atomic.Uint64
 	damaged    atomic.Int64
+	recent     recent
 
 	listenersMu sync.Mutex
 	listeners   []func() // told of new positions
@@ -72,9 +73,6 @@ type engine interface {
 	prepareSchema(ctx context.Context, create string) error
 	// committed counts physical commits.
 	committed() uint64
-	// ordered says that one transaction writes at a time, whatever the process:
-	// then what it reads of the journal's end stays the end until its commit.
-	ordered() bool
 	// close waits for transactions under way; it may be called again.
 	close() error
 }
@@ -102,7 +100,7 @@ func Open(ctx context.Context, c Config, o Options) (*DB, error) {
 		if c.KeyFile == "" {
 			c.KeyFile = filepath.Join(filepath.Dir(path), "deployment.key")
 		}
-		db.engine, err = openSQLite(ctx, path, o.Connect, db.tellPositioned)
+		db.engine, err = openSQLite(ctx, path, o.Connect, db.told)
 	case strings.HasPrefix(c.URL, "postgres://"), strings.HasPrefix(c.URL, "postgresql://"):
 		if c.KeyFile == "" {
 			return nil, errors.New("store: database.key_file must be set with PostgreSQL")
@@ -159,7 +157,7 @@ func (db *DB) Tx(ctx context.Context, fn func(*Tx) error) error {
 	}
 	db.txs.Add(1)
 	db.forgetMerchants(last.merchants)
-	if last.events && !db.ordered() {
+	if last.events && last.end == nil {
 		signal(db.committed)
 	}
 	return nil
@@ -172,6 +170,18 @@ func (db *DB) OnPositioned(fn func()) {
 	db.listenersMu.Lock()
 	defer db.listenersMu.Unlock()
 	db.listeners = append(db.listeners, fn)
+}
+
+// told is called once a group is durable, before those in it are told.
+func (db *DB) told(g *group) {
+	if g.erased { // perhaps one whose events are among the news
+		db.recent.forget()
+	} else {
+		db.recent.add(g.news, db.opt.Now())
+	}
+	if g.events {
+		db.tellPositioned()
+	}
 }
 
 func (db *DB) tellPositioned() {

@@ -23,11 +23,14 @@ type Tx struct {
 	db        *DB
 	q         querier
 	ctx       context.Context
-	lock      bool     // reads that a compare-and-swap follows keep their row from others
-	err       error    // the first failure
-	wrote     bool     // there is something to roll back
-	events    bool     // the journal was written
-	merchants []string // changed
+	lock      bool         // reads that a compare-and-swap follows keep their row from others
+	err       error        // the first failure
+	wrote     bool         // there is something to roll back
+	events    bool         // the journal was written
+	news      []psd2.Event // what was written there with a position
+	end       *end         // nil: it is not ours to give positions
+	erased    bool         // somebody was
+	merchants []string     // changed
 }
 
 // querier runs statements of one transaction.
