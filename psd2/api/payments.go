@@ -63,29 +63,36 @@ type hostedPage struct {
 	URL string `json:"url"`
 }
 
-// createPayment writes key, payment and answer in one transaction. The body is
-// judged inside it, after the key: a repetition gets its answer even if, say,
-// the return URI has been deregistered since.
+// createPayment writes key, answer and payment in one transaction.
 func (a *room) createPayment(c echo.Context, o *order) error {
-	var wish createRequest
-	invalid := edge.DecodeStrict(o.body, &wish)
-	ans, err := a.once(c, o, func(tx *store.Tx) (*answer, error) {
-		if invalid != nil {
-			return nil, invalid
-		}
-		p, url, err := a.Hub.StartIn(tx, o.merchant, wish.start())
-		if err != nil {
-			return nil, err
-		}
-		return jsonAnswer(http.StatusCreated, createdPayment{p.View(), hostedPage{url}})
-	})
+	p, ans, invalid := a.draft(o)
+	ans, err := a.ready(c, o, ans, invalid, func(tx *store.Tx) error { return a.Hub.CreateIn(tx, p) })
 	if err != nil {
 		return err
 	}
-	created := idOf(psd2.PrefixPayment, ans.body)
+	var created string
+	if ans.replayed {
+		created = idOf(psd2.PrefixPayment, ans.body)
+	} else {
+		created = p.ID
+	}
 	edge.Annotate(c.Request().Context(), "payment_id", created)
 	ans.location = "/v1/payments/" + created
 	return ans.write(c)
+}
+
+// draft makes the payment that is asked for, and the answer to it.
+func (a *room) draft(o *order) (*psd2.Payment, *answer, error) {
+	var wish createRequest
+	if err := edge.DecodeStrict(o.body, &wish); err != nil {
+		return nil, nil, err
+	}
+	p, url, err := a.Hub.Draft(o.merchant, wish.start(), a.Store.Now())
+	if err != nil {
+		return nil, nil, err
+	}
+	ans, err := jsonAnswer(http.StatusCreated, createdPayment{p.View(), hostedPage{url}})
+	return p, ans, err
 }
 
 // paymentID takes the id from the path and from nowhere else. What has not the

@@ -145,6 +145,33 @@ func (a *room) once(c echo.Context, o *order, work func(*store.Tx) (*answer, err
 	return ans, err
 }
 
+// ready is once for an order whose answer is known before its work: they are
+// written together. invalid says why there is none; a request that was answered
+// before gets that answer all the same, even if, say, the return URI has been
+// deregistered since.
+func (a *room) ready(c echo.Context, o *order, ans *answer, invalid error, work func(*store.Tx) error) (got *answer, err error) {
+	err = a.Store.Tx(c.Request().Context(), func(tx *store.Tx) (err error) {
+		var earlier *store.Answer
+		if invalid != nil {
+			earlier, err = tx.EarlierAnswer(o.merchant.ID, o.key)
+		} else {
+			earlier, err = tx.AnswerKey(o.merchant.ID, o.key, o.hash, ans.status, ans.body)
+		}
+		switch {
+		case err != nil:
+			return err
+		case earlier != nil:
+			got, err = o.again(earlier)
+			return err
+		case invalid != nil:
+			return invalid
+		}
+		got = ans
+		return work(tx)
+	})
+	return got, err
+}
+
 // apart is once for work that asks a bank and so cannot be part of a
 // transaction: the key is reserved before and the answer kept after. Work that
 // fails gives the key back, so that the same request may be made again at once.

@@ -2,6 +2,8 @@ package hub
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/binary"
 	"regexp"
 	"slices"
 	"time"
@@ -127,32 +129,64 @@ func policyOf(m *psd2.Merchant) psd2.Policy {
 	return m.PayerPolicy
 }
 
-// StartIn creates the payment in the caller's transaction, the one that also
-// keeps the Idempotency-Key. hostedURL is where the payer goes; its token is
-// in no database, only its hash.
-func (h *Hub) StartIn(tx *store.Tx, m *psd2.Merchant, r StartRequest) (p *psd2.Payment, hostedURL string, err error) {
+// Draft makes the payment of a wish, which CreateIn writes. hostedURL is where
+// the payer goes; its token is in no database, only its hash.
+func (h *Hub) Draft(m *psd2.Merchant, r StartRequest, now time.Time) (p *psd2.Payment, hostedURL string, err error) {
 	if err := h.CheckStart(m, r); err != nil {
 		return nil, "", err
 	}
 	account, _ := m.Account(r.PayeeAccountID)
-	token := h.secret()
+	token := h.linkToken(now)
 	p = &psd2.Payment{
-		ID: psd2.NewID(psd2.PrefixPayment, tx.Now, h.random), MerchantID: m.ID,
+		ID: psd2.NewID(psd2.PrefixPayment, now, h.random), MerchantID: m.ID,
 		PersonID: h.store.PersonID(m.ID, r.Player.Reference),
 		Amount:   r.Amount, PayeeAccountID: account.ID, ReturnURI: r.ReturnURI, BankID: r.BankID, Locale: r.Locale,
-		ExpiresAt: tx.Now.Add(h.cfg.ExpireAfter), PayerPolicy: policyOf(m), LinkHash: hash(token),
+		ExpiresAt: now.Add(h.cfg.ExpireAfter), PayerPolicy: policyOf(m), LinkHash: linkHash(token),
 		Personal: psd2.Personal{
 			Reference: r.Reference, Player: r.Player, State: r.State, Metadata: r.Metadata, DeviceID: r.DeviceID,
 			Payee: psd2.Party{Name: account.Name, IBAN: account.IBAN, BIC: account.BIC},
 		},
 	}
-	p.Create(tx.Now)
-	if err := tx.CreatePayment(p); err != nil {
-		return nil, "", err
-	}
-	h.metrics.payments.WithLabelValues(string(p.State)).Inc()
+	p.Create(now)
 	return p, h.cfg.PublicURL + "/p/" + token, nil
 }
+
+// CreateIn writes a draft in the caller's transaction, the one that also keeps
+// the Idempotency-Key.
+func (h *Hub) CreateIn(tx *store.Tx, p *psd2.Payment) error {
+	if err := tx.CreatePayment(p); err != nil {
+		return err
+	}
+	h.metrics.payments.WithLabelValues(string(p.State)).Inc()
+	return nil
+}
+
+// StartIn drafts a payment and writes it.
+func (h *Hub) StartIn(tx *store.Tx, m *psd2.Merchant, r StartRequest) (p *psd2.Payment, hostedURL string, err error) {
+	p, hostedURL, err = h.Draft(m, r, tx.Now)
+	if err == nil {
+		err = h.CreateIn(tx, p)
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	return p, hostedURL, nil
+}
+
+// linkTime is how many of a link token's characters are its time: 6 bytes of
+// milliseconds, as in our ids. The rest are 26 bytes of secret.
+const linkTime = 8
+
+// linkToken makes the token of a hosted page's link.
+func (h *Hub) linkToken(now time.Time) string {
+	ms := binary.BigEndian.AppendUint64(nil, uint64(now.UnixMilli()))
+	return base64.RawURLEncoding.EncodeToString(ms[2:]) + h.secret()[linkTime:]
+}
+
+// linkHash is what a payment is found by. It begins with the token's time, so
+// that new ones lie side by side in their index: a page of it is written for
+// many payments, not for each.
+func linkHash(token string) string { return token[:linkTime] + hash(token) }
 
 // ByLink finds the payment a hosted page's link opens. Looking consumes
 // nothing: mail scanners and previews look too.
@@ -160,7 +194,7 @@ func (h *Hub) ByLink(ctx context.Context, token string) (*psd2.Payment, error) {
 	if len(token) != 43 || !word.MatchString(token) {
 		return nil, psd2.NotFound("payment")
 	}
-	return h.store.PaymentByLink(ctx, hash(token))
+	return h.store.PaymentByLink(ctx, linkHash(token))
 }
 
 // Bind ties a payment to the one browser that may act on it: the first. For
