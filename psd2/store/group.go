@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync/atomic"
+	"time"
 
 	"github.com/rialto-hub/rialto/psd2"
 )
@@ -125,6 +126,7 @@ type group struct {
 	end     end          // of the journal
 	news    []psd2.Event // written there with their position
 	erased  bool         // a person was
+	at      time.Time    // by the clock of the last job
 
 	committed *atomic.Uint64 // counts commits
 	landed    chan struct{}  // closed once the group is durable, or known not to be
@@ -178,7 +180,7 @@ func (g *group) one(j *job) (clean bool, err error) {
 	g.wrote, g.events, g.erased = g.wrote || tx.wrote, g.events || tx.events, g.erased || tx.erased
 	clean = j.err == nil || !tx.wrote
 	if j.err == nil {
-		g.news = append(g.news, tx.news...)
+		g.news, g.at = append(g.news, tx.news...), tx.Now
 	} else {
 		g.end.known = false // it may have moved
 	}

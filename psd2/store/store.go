@@ -177,7 +177,7 @@ func (db *DB) told(g *group) {
 	if g.erased { // perhaps one whose events are among the news
 		db.recent.forget()
 	} else {
-		db.recent.add(g.news, db.opt.Now())
+		db.recent.add(g.news, g.at)
 	}
 	if g.events {
 		db.tellPositioned()
