@@ -21,7 +21,8 @@
 // the Sequencer, which sees committed rows only, gives them one: so a transaction
 // that commits late is never skipped. On SQLite, where one transaction writes at
 // a time, nothing commits late, and rows are written with their position: one
-// commit less on an event's way.
+// commit less on an event's way. There the newest events also stay in memory for
+// a moment (recent.go), for those who follow the journal closely.
 //
 // Payments and transfers are kept by the same code (aggregate.go). Creating a
 // refund goes through its payment's version, so that refunds cannot exceed it.
