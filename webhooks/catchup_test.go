@@ -2,6 +2,7 @@ package webhooks_test
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"sync/atomic"
@@ -125,6 +126,55 @@ func TestReplayOfWhatIsMissingSparesTheRest(t *testing.T) {
 		if d.State != webhooks.DeliveryDelivered {
 			t.Errorf("%+v", d)
 		}
+	}
+}
+
+// TestAnswerBeforeAReplayDoesNotEndWhatItAsksFor: the endpoint wants an event no
+// more, and then again, before its first word is written down.
+func TestAnswerBeforeAReplayDoesNotEndWhatItAsksFor(t *testing.T) {
+	for name, ask := range map[string]func(w *world, e *webhooks.Endpoint) error{
+		"replay": func(w *world, e *webhooks.Endpoint) error {
+			began, err := w.replay(e.ID, webhooks.Range{Which: webhooks.ReplayMissing})
+			if err == nil {
+				err = w.nodes[0].StepReplays(t.Context(), w.clock.Now())
+			}
+			if err == nil {
+				if at, e2 := w.nodes[0].Replay(t.Context(), merchant, e.ID, began.ID); e2 != nil || at.State != webhooks.ReplayDone || at.Matched != 0 {
+					err = fmt.Errorf("%+v, %w", at, e2)
+				}
+			}
+			return err
+		},
+		"resend": func(w *world, e *webhooks.Endpoint) error {
+			return w.nodes[0].Resend(t.Context(), merchant, e.ID, w.only(e.ID).ID)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := simple(t)
+			var e *webhooks.Endpoint
+			var first atomic.Bool
+			asked := make(chan error, 1)
+			s := newSink(t, func(rw http.ResponseWriter, _ *http.Request, _ got) {
+				if first.CompareAndSwap(false, true) {
+					asked <- ask(w, e)
+					rw.Header().Set("webhook-delivery", "abort-message")
+					rw.WriteHeader(http.StatusBadRequest)
+				}
+			})
+			e = w.put(webhooks.Endpoint{URL: s.URL})
+			w.event(w.payment())
+			w.until("the second delivery", func() bool {
+				w.clock.Add(time.Second)
+				return s.count() == 2
+			})
+			if err := <-asked; err != nil {
+				t.Fatal(err)
+			}
+			w.quiet()
+			if d := w.only(e.ID); d.State != webhooks.DeliveryDelivered || len(d.Tries) != 2 {
+				t.Errorf("%+v", d)
+			}
+		})
 	}
 }
 

@@ -66,6 +66,7 @@ type deliveryRow struct {
 	CreatedAt  int64  `db:"created_at"`
 	UpdatedAt  int64  `db:"updated_at"`
 	Log        string `db:"log"`
+	Asked      int64  `db:"asked"` // times it was asked for while it was pending, when this was read
 }
 
 const deliveryColumns = `endpoint_id, event_id, object_id, sequence, position, type, state, attempts, step, next_at, created_at, updated_at, log`
@@ -74,6 +75,8 @@ func (r *deliveryRow) all(to []any) []any {
 	return append(to, r.EndpointID, r.EventID, r.ObjectID, r.Sequence, r.Position, r.Type, r.State, r.Attempts, r.Step,
 		r.NextAt, r.CreatedAt, r.UpdatedAt, r.Log)
 }
+
+func (r *deliveryRow) key(to []any) []any { return append(to, r.EndpointID, r.EventID) }
 
 // outcome is what a try changes, behind the key.
 func (r *deliveryRow) outcome(to []any) []any {
@@ -111,6 +114,8 @@ var (
 		updated_at = v.column7, log = v.column8 FROM (VALUES `,
 		`(CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS TEXT))`,
 		`) AS v WHERE endpoint_id = v.column1 AND event_id = v.column2 AND state = 'pending' AND attempts < v.column4`, (*deliveryRow).outcome)
+	asked = newWriting(`UPDATE webhook_deliveries SET asked = asked + 1 FROM (VALUES `, `(CAST(? AS TEXT), CAST(? AS TEXT))`,
+		`) AS v WHERE endpoint_id = v.column1 AND event_id = v.column2 AND state = 'pending'`, (*deliveryRow).key)
 )
 
 // write writes the deliveries and counts the rows it changed.

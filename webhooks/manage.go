@@ -174,7 +174,7 @@ func (s *Service) ResendIn(tx *store.Tx, merchantID, endpointID, delivery string
 	if err := s.open(tx, merchantID, endpointID); err != nil {
 		return nil, err
 	}
-	n, err := tx.Exec(`UPDATE webhook_deliveries SET state = 'pending', step = 0, next_at = ? WHERE endpoint_id = ? AND event_id = ?`,
+	n, err := tx.Exec(`UPDATE webhook_deliveries SET state = 'pending', step = 0, next_at = ?, asked = asked + 1 WHERE endpoint_id = ? AND event_id = ?`,
 		tx.Now.UnixMicro(), endpointID, eventOf(delivery))
 	if err != nil {
 		return nil, err

@@ -27,7 +27,7 @@ var retrySlack = schedule[1] * 6 / 5
 // not been tried more than twice. dueQuery reads those that are due.
 const pendingQuery = `SELECT ` + deliveryColumns + `,
 	(SELECT MAX(e.next_at + 0) ` + earlier + `) AS behind,
-	(SELECT MAX(e.updated_at) ` + earlier + ` AND e.step BETWEEN 1 AND 2) AS failed_at
+	(SELECT MAX(e.updated_at) ` + earlier + ` AND e.step BETWEEN 1 AND 2) AS failed_at, asked
 	FROM webhook_deliveries d WHERE d.endpoint_id = ? AND d.state = 'pending'`
 
 const dueQuery = pendingQuery + ` AND d.next_at <= ?`

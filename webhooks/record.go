@@ -60,6 +60,9 @@ func (r *record) Step(ctx context.Context, now time.Time) (time.Time, error) {
 				return err
 			}
 		}
+		if err := reconsider(tx, jobs); err != nil {
+			return err
+		}
 		_, err := tried.write(tx, jobs)
 		return err
 	})
@@ -75,6 +78,26 @@ func (r *record) Step(ctx context.Context, now time.Time) (time.Time, error) {
 		return now, nil
 	}
 	return now.Add(time.Minute), nil
+}
+
+// reconsider keeps pending what its try would have ended, if it was asked for
+// since that try was planned: whoever did no longer means what he answered.
+func reconsider(tx *store.Tx, jobs []*job) error {
+	for _, j := range jobs {
+		if j.row.State != string(DeliveryFailed) {
+			continue
+		}
+		var again int
+		err := tx.Get(&again, `SELECT COUNT(*) FROM webhook_deliveries WHERE endpoint_id = ? AND event_id = ? AND state = 'pending' AND asked > ?`,
+			j.row.EndpointID, j.row.EventID, j.row.Asked)
+		if err != nil {
+			return err
+		}
+		if again > 0 {
+			j.row.State, j.row.Step, j.row.NextAt = string(DeliveryPending), 0, tx.Now.UnixMicro()
+		}
+	}
+	return nil
 }
 
 // flush writes everything that has gathered.

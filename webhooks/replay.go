@@ -229,6 +229,9 @@ func (r *replays) batch(ctx context.Context, row replayRow, now time.Time) (time
 				jobs = append(jobs, &job{row: newRow(row.EndpointID, p, tx.Now)})
 			}
 		}
+		if _, err = asked.write(tx, jobs); err != nil {
+			return err
+		}
 		if matched, err = again[ReplayWhich(row.Which)].write(tx, jobs); err != nil {
 			return err
 		}
@@ -272,8 +275,8 @@ func (r *replays) filter(ctx context.Context, row replayRow) (merchantID string,
 	return e.MerchantID, func(t string) bool { return merchantEvents[t] && matches(chosen, t) }, nil
 }
 
-// again makes deliveries of a replay pending; one that is pending already stays
-// as it is.
+// again makes deliveries of a replay pending; one that is pending already keeps
+// its turn.
 var again = map[ReplayWhich]writing{
 	ReplayMissing: inserting(makeAgain + ` AND webhook_deliveries.state = 'failed'`),
 	ReplayAll:     inserting(makeAgain + ` AND webhook_deliveries.state <> 'pending'`),
