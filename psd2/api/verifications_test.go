@@ -48,7 +48,13 @@ func newBankWorld(t *testing.T, open func(testing.TB, func() time.Time) *store.D
 			t.Error(err)
 		}
 	})
-	client, err := vop.New(vop.Config{BaseURL: server.URL, InsecureLoopback: true}, banks.Deps{})
+	now := func() time.Time { // the world's, which is made with this client
+		if b.world == nil {
+			return began
+		}
+		return b.now()
+	}
+	client, err := vop.New(vop.Config{BaseURL: server.URL, InsecureLoopback: true}, banks.Deps{Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -80,9 +80,12 @@ func onDatabases(t *testing.T, test func(*testing.T, *world)) {
 	})
 }
 
+// began is when every world begins.
+var began = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
 func newWorldOn(t testing.TB, open func(testing.TB, func() time.Time) *store.DB, options ...option) *world {
 	t.Helper()
-	w := &world{t: t, at: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC), log: &logBuffer{}}
+	w := &world{t: t, at: began, log: &logBuffer{}}
 	w.db = open(t, w.now)
 	keys, err := jose.NewKeySet(rand.Reader, w.now())
 	if err != nil {
