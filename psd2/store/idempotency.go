@@ -30,29 +30,23 @@ type Answer struct {
 // what the earlier request got. Called in the transaction that does the work,
 // key and work are committed together or not at all.
 func (tx *Tx) ReserveKey(merchantID, key, requestHash string) (*Answer, error) {
-	hash := tx.db.Lookup("idempotency/"+merchantID, key)
-	now := tx.Now.UnixMicro()
-	n, err := tx.Exec(`INSERT INTO idempotency (merchant_id, key_hash, request_hash, status, created_at) VALUES (?, ?, ?, 0, ?)
-		ON CONFLICT (merchant_id, key_hash) DO UPDATE SET created_at = excluded.created_at
-		WHERE idempotency.status = 0 AND idempotency.created_at < ? AND idempotency.request_hash = excluded.request_hash`,
-		merchantID, hash, requestHash, now, tx.Now.Add(-staleKey).UnixMicro())
-	return tx.taken(n, err, merchantID, key)
+	return tx.takeKey(merchantID, key, requestHash, 0, nil)
 }
 
 // AnswerKey is ReserveKey and FinishKey in one, for a request whose answer is
 // known before its work is done: by the same transaction, or not at all.
 func (tx *Tx) AnswerKey(merchantID, key, requestHash string, status int, body []byte) (*Answer, error) {
 	hash := tx.db.Lookup("idempotency/"+merchantID, key)
+	return tx.takeKey(merchantID, key, requestHash, status, tx.db.SealShared("idempotency", merchantID+"/"+hash, "sealed", body))
+}
+
+// takeKey writes a key, unless it is taken: then it gives what it has answered.
+// sealed is nil while it is in flight.
+func (tx *Tx) takeKey(merchantID, key, requestHash string, status int, sealed any) (*Answer, error) {
 	n, err := tx.Exec(`INSERT INTO idempotency (merchant_id, key_hash, request_hash, status, created_at, sealed) VALUES (?, ?, ?, ?, ?, ?)
 		ON CONFLICT (merchant_id, key_hash) DO UPDATE SET created_at = excluded.created_at, status = excluded.status, sealed = excluded.sealed
 		WHERE idempotency.status = 0 AND idempotency.created_at < ? AND idempotency.request_hash = excluded.request_hash`,
-		merchantID, hash, requestHash, status, tx.Now.UnixMicro(), tx.db.SealShared("idempotency", merchantID+"/"+hash, "sealed", body),
-		tx.Now.Add(-staleKey).UnixMicro())
-	return tx.taken(n, err, merchantID, key)
-}
-
-// taken is what a key that was not written, n being 0, has answered.
-func (tx *Tx) taken(n int64, err error, merchantID, key string) (*Answer, error) {
+		merchantID, tx.db.Lookup("idempotency/"+merchantID, key), requestHash, status, tx.Now.UnixMicro(), sealed, tx.Now.Add(-staleKey).UnixMicro())
 	if err != nil || n == 1 {
 		return nil, err
 	}

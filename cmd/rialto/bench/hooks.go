@@ -276,7 +276,9 @@ func (h *hooks) healthy(g group, n int) (out int64) {
 // until the hub has nothing more to do for their beginning.
 func (h *hooks) prepare(ctx context.Context, g group, n int) (ids []string, err error) {
 	for len(ids) < n && err == nil {
+		some := ids
 		err = h.db.Tx(ctx, func(tx *store.Tx) error {
+			some = ids // it may run again
 			for i := len(ids); i < min(len(ids)+atOnce, n); i++ {
 				p := &psd2.Payment{
 					ID: psd2.NewID(psd2.PrefixPayment, tx.Now, rand.Reader), MerchantID: "mer_e" + strconv.Itoa(g.first+i%g.count), PersonID: "psn_bench",
@@ -286,10 +288,11 @@ func (h *hooks) prepare(ctx context.Context, g group, n int) (ids []string, err 
 				if err := tx.CreatePayment(p); err != nil {
 					return err
 				}
-				ids = append(ids, p.ID)
+				some = append(some, p.ID)
 			}
 			return nil
 		})
+		ids = some
 	}
 	return ids, cmp.Or(err, h.drain(ctx, unheard))
 }
@@ -393,7 +396,8 @@ func (h *hooks) flat(ctx context.Context, g group, n int) (perSecond, cpu float6
 	if err == nil {
 		err = h.drain(ctx, untold)
 	}
-	return perSecond, spent(n), err
+	cpu = spent(n) // which may set err
+	return perSecond, cpu, err
 }
 
 // floor is what nobody can go below: a durable row, a durable message and a
