@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -207,13 +208,11 @@ func (s *Service) Factors(ctx context.Context, personID string) ([]Factor, error
 // Methods are the ways in which a person can confirm a payment.
 func (s *Service) Methods(ctx context.Context, personID string) ([]Method, error) {
 	var kinds []string
-	err := s.db.Select(ctx, &kinds, `SELECT DISTINCT kind FROM sca_factors WHERE person_id = ? AND state = 'active' AND kind IN ('passkey', 'push', 'totp')`, personID)
+	err := s.db.Select(ctx, &kinds, `SELECT kind FROM sca_factors WHERE person_id = ? AND state = 'active'`, personID)
 	var list []Method
 	for _, m := range []Method{Passkey, Push, TOTP} { // strongest first
-		for _, k := range kinds {
-			if k == string(m) {
-				list = append(list, m)
-			}
+		if slices.Contains(kinds, string(m)) {
+			list = append(list, m)
 		}
 	}
 	return list, err

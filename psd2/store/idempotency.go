@@ -25,32 +25,37 @@ type Answer struct {
 	InFlight    bool
 }
 
+// keyHash is what a merchant's key is found by.
+func (db *DB) keyHash(merchantID, key string) string {
+	return db.Lookup("idempotency/"+merchantID, key)
+}
+
 // ReserveKey takes a merchant's Idempotency-Key for a request. It returns nil
 // when the key is new (or was left in flight by a process that died), else
 // what the earlier request got. Called in the transaction that does the work,
 // key and work are committed together or not at all.
 func (tx *Tx) ReserveKey(merchantID, key, requestHash string) (*Answer, error) {
-	return tx.takeKey(merchantID, key, requestHash, 0, nil)
+	return tx.takeKey(merchantID, tx.db.keyHash(merchantID, key), requestHash, 0, nil)
 }
 
 // AnswerKey is ReserveKey and FinishKey in one, for a request whose answer is
 // known before its work is done: by the same transaction, or not at all.
 func (tx *Tx) AnswerKey(merchantID, key, requestHash string, status int, body []byte) (*Answer, error) {
-	hash := tx.db.Lookup("idempotency/"+merchantID, key)
-	return tx.takeKey(merchantID, key, requestHash, status, tx.db.SealShared("idempotency", merchantID+"/"+hash, "sealed", body))
+	hash := tx.db.keyHash(merchantID, key)
+	return tx.takeKey(merchantID, hash, requestHash, status, tx.db.SealShared("idempotency", merchantID+"/"+hash, "sealed", body))
 }
 
 // takeKey writes a key, unless it is taken: then it gives what it has answered.
 // sealed is nil while it is in flight.
-func (tx *Tx) takeKey(merchantID, key, requestHash string, status int, sealed any) (*Answer, error) {
+func (tx *Tx) takeKey(merchantID, hash, requestHash string, status int, sealed any) (*Answer, error) {
 	n, err := tx.Exec(`INSERT INTO idempotency (merchant_id, key_hash, request_hash, status, created_at, sealed) VALUES (?, ?, ?, ?, ?, ?)
 		ON CONFLICT (merchant_id, key_hash) DO UPDATE SET created_at = excluded.created_at, status = excluded.status, sealed = excluded.sealed
 		WHERE idempotency.status = 0 AND idempotency.created_at < ? AND idempotency.request_hash = excluded.request_hash`,
-		merchantID, tx.db.Lookup("idempotency/"+merchantID, key), requestHash, status, tx.Now.UnixMicro(), sealed, tx.Now.Add(-staleKey).UnixMicro())
+		merchantID, hash, requestHash, status, tx.Now.UnixMicro(), sealed, tx.Now.Add(-staleKey).UnixMicro())
 	if err != nil || n == 1 {
 		return nil, err
 	}
-	a, err := tx.EarlierAnswer(merchantID, key)
+	a, err := tx.earlierAnswer(merchantID, hash)
 	if err == nil && a == nil {
 		err = errChanged // given back in between
 	}
@@ -60,7 +65,10 @@ func (tx *Tx) takeKey(merchantID, key, requestHash string, status int, sealed an
 // EarlierAnswer is what an earlier request with a merchant's key got, nil when
 // there was none.
 func (tx *Tx) EarlierAnswer(merchantID, key string) (*Answer, error) {
-	hash := tx.db.Lookup("idempotency/"+merchantID, key)
+	return tx.earlierAnswer(merchantID, tx.db.keyHash(merchantID, key))
+}
+
+func (tx *Tx) earlierAnswer(merchantID, hash string) (*Answer, error) {
 	var row struct {
 		RequestHash string `db:"request_hash"`
 		Status      int    `db:"status"`
@@ -85,7 +93,7 @@ func (tx *Tx) EarlierAnswer(merchantID, key string) (*Answer, error) {
 // at once.
 func (tx *Tx) ReleaseKey(merchantID, key, requestHash string) error {
 	_, err := tx.Exec(`DELETE FROM idempotency WHERE merchant_id = ? AND key_hash = ? AND status = 0 AND request_hash = ?`,
-		merchantID, tx.db.Lookup("idempotency/"+merchantID, key), requestHash)
+		merchantID, tx.db.keyHash(merchantID, key), requestHash)
 	return err
 }
 
@@ -107,7 +115,7 @@ func (db *DB) ReleaseOrphans(ctx context.Context, from, until time.Time) (n int6
 // for a process that has slept: the key was released or answered meanwhile, by
 // whoever took it over, and that answer stays.
 func (tx *Tx) FinishKey(merchantID, key, requestHash string, status int, body []byte) error {
-	hash := tx.db.Lookup("idempotency/"+merchantID, key)
+	hash := tx.db.keyHash(merchantID, key)
 	n, err := tx.Exec(`UPDATE idempotency SET status = ?, sealed = ? WHERE merchant_id = ? AND key_hash = ? AND status = 0 AND request_hash = ?`,
 		status, tx.db.SealShared("idempotency", merchantID+"/"+hash, "sealed", body), merchantID, hash, requestHash)
 	if err == nil && n == 0 {

@@ -149,7 +149,8 @@ type Mark struct {
 	Position   int64  `db:"position"`
 }
 
-// MarksFrom lists marks behind a position.
+// MarksFrom lists marks behind a position; as with WantedFrom, only an empty list
+// says that there are no more.
 func (db *DB) MarksFrom(ctx context.Context, position int64, limit int) ([]Mark, error) {
 	if news := db.news(position, limit); news != nil {
 		out := make([]Mark, len(news))

@@ -12,10 +12,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 )
 
 // keyring holds the deployment's key, from which everything else is derived
@@ -23,7 +25,7 @@ import (
 type keyring struct {
 	wrap   cipher.AEAD // wraps persons' keys
 	shared cipher.AEAD // seals what belongs to no person
-	look   []byte      // keyed hashes
+	macs   sync.Pool   // of hash.Hash, for keyed hashes: to set one up costs more than to use it
 	check  string      // says whether a database belongs to this key
 	random io.Reader
 }
@@ -87,7 +89,9 @@ func newKeyring(master []byte, random io.Reader) *keyring {
 		}
 		return b
 	}
-	k.wrap, k.shared, k.look = gcm(sub("wrap")), gcm(sub("shared")), sub("lookup")
+	k.wrap, k.shared = gcm(sub("wrap")), gcm(sub("shared"))
+	look := sub("lookup")
+	k.macs.New = func() any { return hmac.New(sha256.New, look) }
 	k.check = base64.RawURLEncoding.EncodeToString(sub("check")[:12])
 	return k
 }
@@ -105,7 +109,9 @@ func gcm(key []byte) cipher.AEAD {
 }
 
 func (k *keyring) lookup(kind, value string) string {
-	m := hmac.New(sha256.New, k.look)
+	m := k.macs.Get().(hash.Hash)
+	defer k.macs.Put(m)
+	m.Reset()
 	var n [4]byte
 	binary.BigEndian.PutUint32(n[:], uint32(len(kind))) // length-prefixed: no two pairs read the same
 	m.Write(n[:])

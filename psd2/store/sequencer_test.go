@@ -58,7 +58,7 @@ func journal(t testing.TB, db *store.DB, want int) []psd2.Event {
 			last[e.ObjectID] = e.Sequence
 			all = append(all, e)
 		}
-		if len(page) < 100 {
+		if len(page) == 0 { // a short one may be what this process has in memory
 			break
 		}
 	}
