@@ -1,5 +1,7 @@
 package store
 
+import "github.com/rialto-hub/rialto/psd2"
+
 // Queued is how many transactions wait for the writer of SQLite.
 func Queued(db *DB) int { return len(db.engine.(*sqliteEngine).jobs) }
 
@@ -22,13 +24,24 @@ func OnSync(db *DB, sync func() error) (real func() error) {
 // journal's rows is then seen.
 func Forget(db *DB) { db.recent.forget() }
 
-// Without does something as if no events were kept.
+// Without does something as if no events were kept; nothing is written meanwhile.
 func Without(db *DB, do func()) {
-	events := db.recent.events
-	db.recent.events = nil
+	kept := db.recent.swap(nil)
 	do()
-	db.recent.events = events
+	db.recent.swap(kept)
+}
+
+func (r *recent) swap(events []psd2.Event) (before []psd2.Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	before, r.events = r.events, events
+	return before
 }
 
 // Kept is how many events are kept in memory.
-func Kept(db *DB) int { return len(db.recent.events) }
+func Kept(db *DB) int {
+	r := &db.recent
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.events)
+}
