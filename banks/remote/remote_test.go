@@ -327,21 +327,21 @@ func TestNonsenseIsNotBelieved(t *testing.T) {
 		"trailing": `{"v":1,"status":{"transaction":"ACSC"}}{}`, "unknown member": `{"v":1,"paid":true,"status":{"transaction":"ACSC"}}`,
 		"nothing": `{"v":1}`, "no code": `{"v":1,"status":{}}`, "odd kind": `{"v":1,"error":{"kind":"fine"}}`,
 	}
-	say := ""
+	var say atomic.Value
 	c := dial("remotebank")
-	if _, err := c.QueueSubscribe(adapter.Subject("remotebank", "*"), adapter.Group, func(m *nats.Msg) { _ = m.Respond([]byte(say)) }); err != nil {
+	if _, err := c.QueueSubscribe(adapter.Subject("remotebank", "*"), adapter.Group, func(m *nats.Msg) { _ = m.Respond([]byte(say.Load().(string))) }); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.Flush(); err != nil {
 		t.Fatal(err)
 	}
 	for name, text := range answers {
-		say = text
+		say.Store(text)
 		if _, err := bank.Status(t.Context(), banks.Ref{EndToEndID: "E"}); kind(t, err) != banks.Uncertain {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	say = `{"v":1,"status":{"transaction":"ACSC"}}`
+	say.Store(`{"v":1,"status":{"transaction":"ACSC"}}`)
 	if s, err := bank.Status(t.Context(), banks.Ref{EndToEndID: "E"}); err != nil || s.Transaction != "ACSC" {
 		t.Fatal(s, err)
 	}
