@@ -5,7 +5,6 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
-	"regexp"
 	"strconv"
 	"strings"
 )
@@ -50,7 +49,7 @@ func (db *DB) migrate(ctx context.Context, file string) error {
 		if err != nil || n == 0 {
 			return err
 		}
-		for _, stmt := range statements(compared(string(text))) {
+		for _, stmt := range statements(string(text)) {
 			if _, err := tx.Exec(stmt); err != nil {
 				return err
 			}
@@ -69,19 +68,4 @@ func statements(script string) []string {
 		}
 	}
 	return out
-}
-
-var oneOf = regexp.MustCompile(`CHECK \((\w+) IN \(([^)]*)\)\)`)
-
-// compared writes CHECK (x IN ('a', 'b', …)) as comparisons. For a list SQLite
-// fills a table of its own each time it writes a row: a payment took 8 % longer.
-func compared(script string) string {
-	return oneOf.ReplaceAllStringFunc(script, func(check string) string {
-		m := oneOf.FindStringSubmatch(check)
-		values := strings.Split(m[2], ",")
-		for i, v := range values {
-			values[i] = m[1] + " = " + strings.TrimSpace(v)
-		}
-		return "CHECK (" + strings.Join(values, " OR ") + ")"
-	})
 }

@@ -2,6 +2,8 @@
 -- microseconds since 1970 UTC; JSON is TEXT. What is personal lies in a
 -- "sealed" column (AES-256-GCM under the person's data key, or the
 -- deployment's); equality look-ups go by keyed hash ("…_hash").
+-- A check compares with OR: for IN and more than two values SQLite would fill a
+-- table of them each time it writes a row.
 
 CREATE TABLE meta (
   name  TEXT PRIMARY KEY,
@@ -27,7 +29,8 @@ CREATE TABLE payments (
   merchant_id    TEXT NOT NULL,
   person_id      TEXT NOT NULL,
   version        BIGINT NOT NULL,
-  state          TEXT NOT NULL CHECK (state IN ('authorization_required', 'authorizing', 'authorized', 'executed', 'settled', 'failed', 'outcome_unknown')),
+  state          TEXT NOT NULL CHECK (state = 'authorization_required' OR state = 'authorizing' OR state = 'authorized' OR state = 'executed' OR
+    state = 'settled' OR state = 'failed' OR state = 'outcome_unknown'),
   amount_minor   BIGINT NOT NULL CHECK (amount_minor > 0),
   currency       TEXT NOT NULL,
   created_at     BIGINT NOT NULL,

@@ -6,7 +6,7 @@ CREATE TABLE webhook_endpoints (
   merchant_id   TEXT NOT NULL,
   description   TEXT NOT NULL,
   events        TEXT NOT NULL, -- JSON list of types; empty: all
-  state         TEXT NOT NULL CHECK (state IN ('active', 'paused', 'disabled', 'deleted')),
+  state         TEXT NOT NULL CHECK (state = 'active' OR state = 'paused' OR state = 'disabled' OR state = 'deleted'),
   reason        TEXT NOT NULL, -- why it is disabled
   failing_since BIGINT,        -- nothing has been delivered since
   created_at    BIGINT NOT NULL,
@@ -24,7 +24,7 @@ CREATE TABLE webhook_deliveries (
   sequence    BIGINT NOT NULL,
   position    BIGINT NOT NULL,
   type        TEXT NOT NULL,
-  state       TEXT NOT NULL CHECK (state IN ('pending', 'delivered', 'failed')),
+  state       TEXT NOT NULL CHECK (state = 'pending' OR state = 'delivered' OR state = 'failed'),
   attempts    BIGINT NOT NULL,
   step        BIGINT NOT NULL, -- tries since it was (last) asked for: place in the schedule
   next_at     BIGINT NOT NULL,

@@ -20,7 +20,8 @@ CREATE TABLE transfers (
   payment_id     TEXT REFERENCES payments (id),
   loop_id        TEXT, -- of a payout in the closed loop: its payee's src_…
   version        BIGINT NOT NULL,
-  state          TEXT NOT NULL CHECK (state IN ('pending', 'authorized', 'executed', 'returned', 'failed', 'outcome_unknown')),
+  state          TEXT NOT NULL CHECK (state = 'pending' OR state = 'authorized' OR state = 'executed' OR state = 'returned' OR state = 'failed' OR
+    state = 'outcome_unknown'),
   amount_minor   BIGINT NOT NULL CHECK (amount_minor > 0),
   currency       TEXT NOT NULL,
   created_at     BIGINT NOT NULL,
@@ -60,7 +61,7 @@ CREATE TABLE statement_entries (
   account_id    TEXT NOT NULL,
   number        BIGINT NOT NULL, -- in the order they were read
   bank_id       TEXT NOT NULL,   -- the bank's reference
-  kind          TEXT NOT NULL CHECK (kind IN ('credit', 'debit', 'return')),
+  kind          TEXT NOT NULL CHECK (kind = 'credit' OR kind = 'debit' OR kind = 'return'),
   incoming      BIGINT NOT NULL,
   amount_minor  BIGINT NOT NULL,
   currency      TEXT NOT NULL,
@@ -68,7 +69,7 @@ CREATE TABLE statement_entries (
   day           TEXT NOT NULL, -- of booked_at, UTC
   end_to_end_id TEXT NOT NULL,
   reason        TEXT NOT NULL,
-  class         TEXT NOT NULL CHECK (class IN ('matched', 'late', 'duplicate', 'foreign', 'wrong_amount')),
+  class         TEXT NOT NULL CHECK (class = 'matched' OR class = 'late' OR class = 'duplicate' OR class = 'foreign' OR class = 'wrong_amount'),
   object_id     TEXT NOT NULL,
   person_id     TEXT NOT NULL,
   sealed        BYTEA,

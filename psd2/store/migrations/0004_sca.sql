@@ -14,8 +14,8 @@ CREATE TABLE sca_people (
 CREATE TABLE sca_factors (
   id         TEXT PRIMARY KEY,
   person_id  TEXT NOT NULL REFERENCES sca_people (id),
-  kind       TEXT NOT NULL CHECK (kind IN ('passkey', 'push', 'totp', 'recovery', 'password')),
-  state      TEXT NOT NULL CHECK (state IN ('pending', 'active', 'blocked', 'revoked')),
+  kind       TEXT NOT NULL CHECK (kind = 'passkey' OR kind = 'push' OR kind = 'totp' OR kind = 'recovery' OR kind = 'password'),
+  state      TEXT NOT NULL CHECK (state = 'pending' OR state = 'active' OR state = 'blocked' OR state = 'revoked'),
   public_id  TEXT UNIQUE,
   last_step  BIGINT NOT NULL, -- of TOTP: no code of this step or an earlier one counts again
   sealed     BYTEA NOT NULL,
@@ -42,8 +42,9 @@ CREATE TABLE sca_challenges (
   id           TEXT PRIMARY KEY,
   person_id    TEXT NOT NULL,
   payment_id   TEXT NOT NULL,
-  purpose      TEXT NOT NULL CHECK (purpose IN ('payment', 'verify', 'enrol', 'login')),
-  state        TEXT NOT NULL CHECK (state IN ('open', 'approved', 'declined', 'reported', 'cancelled', 'expired', 'void')),
+  purpose      TEXT NOT NULL CHECK (purpose = 'payment' OR purpose = 'verify' OR purpose = 'enrol' OR purpose = 'login'),
+  state        TEXT NOT NULL CHECK (state = 'open' OR state = 'approved' OR state = 'declined' OR state = 'reported' OR state = 'cancelled' OR
+    state = 'expired' OR state = 'void'),
   level        TEXT NOT NULL,
   link_hash    TEXT NOT NULL,
   session_hash TEXT NOT NULL, -- of the browser that may answer
@@ -122,7 +123,7 @@ CREATE TABLE sca_devices (
 -- One-time links: to enrol, to pair a device, to go on with the phone.
 CREATE TABLE sca_links (
   token_hash   TEXT PRIMARY KEY,
-  purpose      TEXT NOT NULL CHECK (purpose IN ('enrol', 'pair', 'handover')),
+  purpose      TEXT NOT NULL CHECK (purpose = 'enrol' OR purpose = 'pair' OR purpose = 'handover'),
   person_id    TEXT NOT NULL,
   challenge_id TEXT NOT NULL,
   session_hash TEXT NOT NULL, -- of the session that made it; '' for an operator's
@@ -132,7 +133,7 @@ CREATE INDEX sca_links_age ON sca_links (expires_at);
 
 CREATE TABLE sca_sessions (
   token_hash   TEXT PRIMARY KEY,
-  kind         TEXT NOT NULL CHECK (kind IN ('enrol', 'device', 'staff')),
+  kind         TEXT NOT NULL CHECK (kind = 'enrol' OR kind = 'device' OR kind = 'staff'),
   person_id    TEXT NOT NULL,
   factor_id    TEXT NOT NULL, -- of a device; else of what it was opened with
   version      BIGINT NOT NULL,

@@ -8,8 +8,8 @@ CREATE TABLE monitor_transactions (
   revision     BIGINT NOT NULL,
   at           BIGINT NOT NULL,
   seen_at      BIGINT NOT NULL,
-  kind         TEXT NOT NULL CHECK (kind IN ('deposit', 'payout', 'refund')),
-  status       TEXT NOT NULL CHECK (status IN ('pending', 'accepted', 'settled', 'failed')),
+  kind         TEXT NOT NULL CHECK (kind = 'deposit' OR kind = 'payout' OR kind = 'refund'),
+  status       TEXT NOT NULL CHECK (status = 'pending' OR status = 'accepted' OR status = 'settled' OR status = 'failed'),
   amount_minor BIGINT NOT NULL,
   merchant_id  TEXT NOT NULL,
   person_id    TEXT NOT NULL, -- whose data key seals the transaction
@@ -88,8 +88,8 @@ CREATE TABLE limit_reservations (
   person_key   TEXT NOT NULL,
   month        TEXT NOT NULL,
   amount_minor BIGINT NOT NULL CHECK (amount_minor > 0),
-  state        TEXT NOT NULL CHECK (state IN ('reserved', 'confirmed', 'released')),
-  told         TEXT NOT NULL CHECK (told IN ('', 'confirm', 'release')),
+  state        TEXT NOT NULL CHECK (state = 'reserved' OR state = 'confirmed' OR state = 'released'),
+  told         TEXT NOT NULL CHECK (told = '' OR told = 'confirm' OR told = 'release'),
   tries        BIGINT NOT NULL,
   next_at      BIGINT NOT NULL,
   created_at   BIGINT NOT NULL

@@ -12,9 +12,10 @@ CREATE TABLE compliance_keys (
 CREATE TABLE compliance_cases (
   id              TEXT PRIMARY KEY,
   version         BIGINT NOT NULL,
-  state           TEXT NOT NULL CHECK (state IN ('new', 'triaged', 'investigating', 'awaiting_info', 'proposed_false_positive',
-    'proposed_no_suspicion', 'proposed_sar', 'closed', 'sar_exported', 'sar_filed', 'released', 'blocked')),
-  bucket          TEXT NOT NULL CHECK (bucket IN ('open', 'snoozed', 'proposed', 'filed', 'closed')),
+  state           TEXT NOT NULL CHECK (state = 'new' OR state = 'triaged' OR state = 'investigating' OR state = 'awaiting_info' OR
+    state = 'proposed_false_positive' OR state = 'proposed_no_suspicion' OR state = 'proposed_sar' OR state = 'closed' OR
+    state = 'sar_exported' OR state = 'sar_filed' OR state = 'released' OR state = 'blocked'),
+  bucket          TEXT NOT NULL CHECK (bucket = 'open' OR bucket = 'snoozed' OR bucket = 'proposed' OR bucket = 'filed' OR bucket = 'closed'),
   restricted      BIGINT NOT NULL, -- 1: the reporting officers' eyes only
   subject         TEXT NOT NULL,
   entity_kind     TEXT NOT NULL,
@@ -108,7 +109,7 @@ CREATE TABLE compliance_reports (
   case_id     TEXT NOT NULL REFERENCES compliance_cases (id),
   n           BIGINT NOT NULL,
   reference   TEXT NOT NULL UNIQUE, -- our own file reference
-  status      TEXT NOT NULL CHECK (status IN ('draft', 'exported', 'filed')),
+  status      TEXT NOT NULL CHECK (status = 'draft' OR status = 'exported' OR status = 'filed'),
   draft       BYTEA NOT NULL,
   file        BYTEA,
   file_hash   TEXT NOT NULL,

@@ -8,7 +8,7 @@ CREATE TABLE payee_verifications (
   account_id  TEXT, -- of the merchant; NULL for the payee of a payout draft
   iban_hash   TEXT NOT NULL,
   payee_hash  TEXT NOT NULL, -- IBAN and name
-  result      TEXT NOT NULL CHECK (result IN ('MTCH', 'CMTC', 'NMTC', 'NOAP')),
+  result      TEXT NOT NULL CHECK (result = 'MTCH' OR result = 'CMTC' OR result = 'NMTC' OR result = 'NOAP'),
   checked_at  BIGINT NOT NULL,
   sealed      BYTEA -- with account_id: the whole result
 );

@@ -33,7 +33,7 @@ CREATE TABLE screening_hits (
 CREATE TABLE screening_runs (
   id           TEXT PRIMARY KEY,
   kind         TEXT NOT NULL CHECK (kind IN ('full', 'delta')),
-  state        TEXT NOT NULL CHECK (state IN ('running', 'reporting', 'done')),
+  state        TEXT NOT NULL CHECK (state = 'running' OR state = 'reporting' OR state = 'done'),
   open         BIGINT NOT NULL, -- 1 until it is done
   day          TEXT NOT NULL, -- of the legal time zone
   lists        TEXT NOT NULL, -- JSON: SHA-256 by list

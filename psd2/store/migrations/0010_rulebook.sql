@@ -4,7 +4,7 @@
 CREATE TABLE rulebook_sets (
   id             TEXT PRIMARY KEY,
   number         BIGINT NOT NULL, -- 0 until published, then one more than the last
-  state          TEXT NOT NULL CHECK (state IN ('draft', 'shadow', 'published', 'retired', 'withdrawn')),
+  state          TEXT NOT NULL CHECK (state = 'draft' OR state = 'shadow' OR state = 'published' OR state = 'retired' OR state = 'withdrawn'),
   origin         TEXT NOT NULL CHECK (origin IN ('shipped', 'officer')),
   base_id        TEXT NOT NULL, -- what was in force when it was drafted
   catalogue      TEXT NOT NULL, -- YAML, never changed

@@ -9,7 +9,7 @@ CREATE TABLE decisions (
   object_id     TEXT NOT NULL,   -- pay_…, ref_… or pot_…
   person_id     TEXT NOT NULL,   -- whose data key seals what was written
   verdict       TEXT NOT NULL CHECK (verdict IN ('executed', 'not_executed')),
-  outcome       TEXT NOT NULL CHECK (outcome IN ('', 'approved', 'returned')),
+  outcome       TEXT NOT NULL CHECK (outcome = '' OR outcome = 'approved' OR outcome = 'returned'),
   by_id         TEXT NOT NULL,
   by_name       TEXT NOT NULL,
   at            BIGINT NOT NULL,
