@@ -57,7 +57,8 @@ func benchCreate(e env, args []string) error {
 	asJSON := f.Bool("json", false, "print one JSON document")
 	runs := f.Int("runs", 5, "runs, of which the median is reported")
 	seconds := f.Int("seconds", 3, "of each run")
-	clients := f.Int("clients", 256, "requests under way at once: twice as many as share a commit, because one group gathers while another lands on the disk")
+	// Twice as many as share a commit: one group gathers while another lands on the disk.
+	clients := f.Int("clients", 256, "requests under way at once")
 	monitored := f.Bool("compliance", false, "with the monitor, which remembers every deposit")
 	db := databaseFlags(f)
 	if err := parse(f, args, 0); err != nil {

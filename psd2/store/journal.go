@@ -121,7 +121,8 @@ func (db *DB) news(position int64, limit int) []psd2.Event {
 
 // WantedFrom lists all merchants' events behind a position, for whoever catches
 // up. It opens the data only of events whose type is wanted (nil: of all): most
-// of the journal is of no interest to most who follow it.
+// of the journal is of no interest to most who follow it. Only an empty list says
+// that there are no more: another process may have written behind a short one.
 func (db *DB) WantedFrom(ctx context.Context, position int64, limit int, wanted func(eventType string) bool) ([]psd2.Event, error) {
 	if news := db.news(position, limit); news != nil {
 		out := slices.Clone(news)

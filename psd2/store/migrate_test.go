@@ -7,8 +7,8 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// A row is written without a table being filled for its checks, and checked all
-// the same.
+// TestChecksCompareInPlace: a row is written without a table being filled for its
+// checks.
 func TestChecksCompareInPlace(t *testing.T) {
 	w := newWorld(t, "sqlite", nil)
 	db := w.open(t)
@@ -35,6 +35,7 @@ func TestChecksCompareInPlace(t *testing.T) {
 	}
 }
 
+// TestChecksHold: what a check does not list is refused.
 func TestChecksHold(t *testing.T) {
 	both(t, nil, func(t *testing.T, w *world) {
 		db := w.open(t)
