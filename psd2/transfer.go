@@ -201,6 +201,9 @@ const (
 	// GateReleased is GateAllow by two officers, who have seen what speaks
 	// against it: also that the payee's bank knows another holder.
 	GateReleased GateDecision = "released"
+	// GateWait says that it cannot be decided yet, but will be in a moment: the
+	// transfer is brought before compliance again at once.
+	GateWait GateDecision = "wait"
 )
 
 // TransferView is a transfer as merchants see it, in answers and in events.

@@ -17,6 +17,8 @@
 //	  - The gate only reads. It judges by all rules every time, so its time says nothing; what compliance decides leaves the house as
 //	    payment_not_possible, except limit_exceeded, own_account_required and kyc_required, which are the player's to know. When the state
 //	    cannot be read, money out is held and money in is refused, or let through where the operator says so.
+//	  - Money out is judged by all that was committed before it: until the consumer has read so far, the gate says ErrBehind and the transfer
+//	    waits. Who pays in and straight out again is neither let go, nor held, for want of the deposit.
 //	  - Which rules judge is asked of the rulebook before every judgement, so that a publication counts at once in every process. A set in
 //	    shadow judges as well: its verdicts are recorded, and nothing else. A set that is not what was signed is refused, and the last stays.
 //	  - The model of compliance/score looks at what the rules look at; its score and what moved it stand with the alert, its drift in the

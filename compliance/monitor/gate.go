@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -107,8 +108,21 @@ func (g *Gate) Deposit(ctx context.Context, p *psd2.Payment, merchant *psd2.Merc
 	return g.decide(ctx, subject{fact: f, personID: p.PersonID})
 }
 
-// Transfer judges a payout or refund before it is sent.
+// ErrBehind says that what happened before a transfer has not been taken in yet,
+// so that it cannot be judged: the deposit it pays out would not be known.
+var ErrBehind = errors.New("monitor: not as far as the transfer")
+
+// Transfer judges a payout or refund before it is sent, by everything that was
+// committed before it was made. It fails with ErrBehind until the journal has
+// been read so far, here or in the process that leads.
 func (g *Gate) Transfer(ctx context.Context, t *psd2.Transfer) (Verdict, error) {
+	behind, err := g.m.behind(ctx, t)
+	if err == nil && behind {
+		err = ErrBehind
+	}
+	if err != nil {
+		return g.blind(rules.Payout), err
+	}
 	s, err := g.m.transfer(ctx, t)
 	if err == nil && s.fact == nil {
 		err = store.ErrErased

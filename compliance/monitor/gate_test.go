@@ -2,6 +2,8 @@ package monitor_test
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -130,6 +132,55 @@ func TestWhatTheGateStopsIsRecordedOnce(t *testing.T) {
 		must(t, w.catchUp(m))
 		if n := w.number(`SELECT COUNT(*) FROM compliance_hits`); n != 1 {
 			t.Errorf("%d findings, want 1", n)
+		}
+	})
+}
+
+// A payout is judged by the deposit just before it, however far behind the
+// journal's reader is: who has paid in and plays nothing is not let go because
+// his deposit is not known yet, and nobody is held for an account that is.
+func TestPayoutIsJudgedByTheDepositBeforeIt(t *testing.T) {
+	databases(t, func(t *testing.T, w *world) {
+		m, none := w.monitor(nil, func(c *monitor.Config) { c.Profile = rules.ProfileOnlineDE }), int64(0)
+		payout := func(p *psd2.Payment, stake *int64) *psd2.Transfer {
+			now := w.clock.Add(time.Second)
+			x := &psd2.Transfer{ID: psd2.NewID(psd2.PrefixPayout, now, rand.Reader), Kind: psd2.KindPayout, MerchantID: merchant, PersonID: p.PersonID,
+				Amount: p.Amount, AccountID: "acc_1", PaymentID: p.ID,
+				Personal: psd2.TransferPersonal{Reference: "Auszahlung", Player: p.Personal.Player, Payee: p.Personal.Source}}
+			x.Personal.Player.StakeMinorSinceLastPayout = stake
+			x.Create(now)
+			must(t, w.db.Tx(ctx, func(tx *store.Tx) error { return tx.CreateTransfer(x) }))
+			return x
+		}
+		w.deposit(payment{player: "quick", amount: 1000}) // his account is known
+		must(t, w.catchUp(m))
+		w.clock.Add(48 * time.Hour)
+		quick := payout(w.deposit(payment{player: "quick", amount: 5000}), &none)
+		plain := payout(w.deposit(payment{player: "plain", amount: 5000, iban: "DE02120300000000202051"}), nil)
+		wait := func(when string) {
+			for _, x := range []*psd2.Transfer{quick, plain} {
+				if v, err := m.Gate().Transfer(ctx, x); !errors.Is(err, monitor.ErrBehind) || v.Action != rules.Hold {
+					t.Errorf("%s: %s %v", when, v.Action, err)
+				}
+			}
+		}
+		wait("just made")
+		w.sequence()
+		wait("not read yet")
+		must(t, w.catchUp(m))
+		if v, err := m.Gate().Transfer(ctx, quick); err != nil || v.Action != rules.Hold || v.FirstRule() != "R12" {
+			t.Errorf("paid in and out: %s by %q, %v", v.Action, v.FirstRule(), err)
+		}
+		if v, err := m.Gate().Transfer(ctx, plain); err != nil || v.Action != rules.Allow {
+			t.Errorf("to the account he paid from: %s by %q, %v", v.Action, v.FirstRule(), err)
+		}
+		_, err := w.db.UpdatePayment(ctx, quick.PaymentID, func(p *psd2.Payment) error { // what it follows goes on
+			p.SentBack("AC04", w.clock.Now())
+			return nil
+		})
+		must(t, err)
+		if _, err := m.Gate().Transfer(ctx, quick); !errors.Is(err, monitor.ErrBehind) {
+			t.Errorf("when its deposit has changed: %v", err)
 		}
 	})
 }

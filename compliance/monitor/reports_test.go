@@ -87,6 +87,7 @@ func TestSubjectsOfEarlierReportsAreOnTheInternalList(t *testing.T) {
 			Personal: psd2.TransferPersonal{Reference: "Auszahlung", Player: again.Personal.Player, Payee: psd2.Party{IBAN: ibans[1]}}}
 		payout.Create(w.clock.Now())
 		must(t, w.db.Tx(ctx, func(tx *store.Tx) error { return tx.CreateTransfer(payout) }))
+		must(t, w.catchUp(m))
 		v, err := m.Gate().Transfer(ctx, payout)
 		must(t, err)
 		if v.Action != rules.Hold || v.FirstRule() != "R29" {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/rialto-hub/rialto/compliance/rules"
+	"github.com/rialto-hub/rialto/psd2"
 	"github.com/rialto-hub/rialto/psd2/store"
 )
 
@@ -42,6 +43,18 @@ func (m *Monitor) cursors(ctx context.Context) (position, state int64, err error
 		return err
 	})
 	return position, state, err
+}
+
+// behind reports whether the consumer has yet to read events that a transfer is
+// to be judged by: all before its own, and those of the deposit it follows, which
+// may be later (positions go by the clocks of processes).
+func (m *Monitor) behind(ctx context.Context, t *psd2.Transfer) (yes bool, err error) {
+	err = m.deps.Store.Get(ctx, &yes, `SELECT EXISTS (SELECT 1 FROM journal WHERE object_id IN (?, ?)
+		AND (position IS NULL OR position > COALESCE((SELECT value FROM cursors WHERE name = ?), 0)))`, t.ID, t.PaymentID, leaseName)
+	if err != nil {
+		return true, fmt.Errorf("monitor: how far the journal is read: %w", err)
+	}
+	return yes, nil
 }
 
 // row is a transaction as it is remembered.

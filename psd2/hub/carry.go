@@ -12,7 +12,9 @@ import (
 
 const (
 	transferLease = "transfers"
-	vopFresh      = time.Hour // after that a payee's name is checked again before money is sent
+	// gateAgain is how soon a gate that waits is asked again.
+	gateAgain = 50 * time.Millisecond
+	vopFresh  = time.Hour // after that a payee's name is checked again before money is sent
 )
 
 // publicReasons are what a gate may let a merchant know.
@@ -41,6 +43,8 @@ func (h *Hub) StepTransfers(ctx context.Context, now time.Time) (time.Time, erro
 	switch {
 	case err != nil:
 		return idle, err
+	case h.gateWaits.Swap(false) && len(ids) < followBatch:
+		return now.Add(gateAgain), nil
 	case len(ids) < followBatch:
 		return idle, nil
 	case waiting:
@@ -108,7 +112,11 @@ func (h *Hub) send(ctx context.Context, c banks.Channel, t *psd2.Transfer) error
 	case decision == psd2.GateAllow && someoneElses(t):
 		decision, why = psd2.GateRefuse, psd2.ReasonOwnAccountRequired
 	}
-	if decision == psd2.GateRefuse {
+	switch decision {
+	case psd2.GateWait:
+		h.gateWaits.Store(true)
+		return h.store.PostponeTransfer(ctx, t.ID, h.store.Now().Add(gateAgain))
+	case psd2.GateRefuse:
 		at.commit(ctx)
 	}
 	t, err = h.change(ctx, t, func(t *psd2.Transfer, now time.Time) error {

@@ -16,9 +16,9 @@ type Gate interface {
 	// an error the verdict is the one to act on all the same.
 	MayPayIn(ctx context.Context, p *psd2.Payment, m *psd2.Merchant) (PayIn, error)
 	// MayPayOut is asked before every refund and payout is sent, also when the
-	// payee's bank knows another holder, and again while it holds one. It returns the decision and, when it refuses, a reason a
-	// merchant may be told: "" or one he may not be told becomes
-	// payment_not_possible. An error holds.
+	// payee's bank knows another holder, and again while it holds one or waits. It
+	// returns the decision and, when it refuses, a reason a merchant may be told:
+	// "" or one he may not be told becomes payment_not_possible. An error holds.
 	MayPayOut(ctx context.Context, f psd2.TransferFacts) (decision psd2.GateDecision, publicReason string, err error)
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -118,6 +119,7 @@ type Hub struct {
 	confirmation  Confirmation
 	vop           VoP
 	transfersWake chan struct{}
+	gateWaits     atomic.Bool // the gate could not decide about a transfer yet
 
 	slots   chan struct{}  // of background questions
 	perBank sync.Map       // chan struct{} by bank id, the same for one bank

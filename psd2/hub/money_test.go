@@ -249,6 +249,30 @@ func TestHeldTransferLooksPending(t *testing.T) {
 	}
 }
 
+// TestGateThatWaitsIsAskedAgainAtOnce: what cannot be judged for a moment is not
+// held: it is sent as soon as the gate knows enough, and nobody has to let it go.
+func TestGateThatWaitsIsAskedAgainAtOnce(t *testing.T) {
+	bothTills(t, func(t *testing.T, w *till) {
+		r := w.toSource("p1")
+		w.gate.decide(psd2.GateWait, "", nil)
+		for range 3 {
+			asked := len(w.gate.asked)
+			next, err := w.hub.StepTransfers(ctx, w.clock.Now())
+			if err != nil || len(w.gate.asked) != asked+1 || next.Sub(w.clock.Now()) > 100*time.Millisecond {
+				t.Fatalf("asked %d times more, next in %v, %v", len(w.gate.asked)-asked, next.Sub(w.clock.Now()), err)
+			}
+			if r = w.want(r, psd2.TransferPending, "", false); r.HeldAt != nil || r.SubmittedAt != nil {
+				t.Fatalf("held %v, submitted %v", r.HeldAt, r.SubmittedAt)
+			}
+			w.clock.Add(next.Sub(w.clock.Now()))
+		}
+		w.gate.decide(psd2.GateAllow, "", nil)
+		w.step()
+		w.want(r, psd2.TransferExecuted, "", false)
+		w.wantEvents(r.ID, "created authorized executed")
+	})
+}
+
 func TestRefusedTransferSaysNoMoreThanItMay(t *testing.T) {
 	for reason, want := range map[string]psd2.FailureReason{
 		"": psd2.ReasonPaymentNotPossible, "sanctions hit": psd2.ReasonPaymentNotPossible, "kyc_required": psd2.ReasonKYCRequired,

@@ -188,6 +188,10 @@ func (g *gate) identities(p psd2.Player) []string {
 	return []string{g.store.Lookup(rules.IdentityLookup, identity)}
 }
 
+// judgedWithin is how long a transfer waits at most for the monitor to take in
+// what happened before it, until it is held as one that cannot be judged.
+const judgedWithin = 10 * time.Second
+
 // MayPayOut implements hub.Gate. What an officer holds waits; what a rule holds
 // waits for two officers, who let it go or refuse it; what cannot be judged waits.
 func (g *gate) MayPayOut(ctx context.Context, f psd2.TransferFacts) (psd2.GateDecision, string, error) {
@@ -214,6 +218,8 @@ func (g *gate) MayPayOut(ctx context.Context, f psd2.TransferFacts) (psd2.GateDe
 	}
 	v, err := g.monitor.Transfer(ctx, t)
 	switch {
+	case errors.Is(err, monitor.ErrBehind) && g.store.Now().Sub(t.CreatedAt) < judgedWithin:
+		return psd2.GateWait, "", nil
 	case err != nil:
 		return psd2.GateHold, "", err
 	case v.Action == rules.Block:

@@ -3,6 +3,7 @@ package run
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"os"
 	"slices"
 	"testing"
@@ -28,6 +29,20 @@ const (
 type gateWorld struct {
 	*gate
 	clock *testkit.Clock
+	steps *monitor.Monitor
+}
+
+// read lets the monitor read the journal to its end.
+func (w gateWorld) read(t *testing.T) {
+	t.Helper()
+	for _, step := range []func(context.Context, time.Time) (time.Time, error){w.store.Sequencer("test").Step, w.steps.Step} {
+		for next := w.clock.Now(); !next.After(w.clock.Now()); {
+			var err error
+			if next, err = step(t.Context(), w.clock.Now()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 }
 
 func newGate(t *testing.T, clock *testkit.Clock, db *store.DB) gateWorld {
@@ -60,12 +75,20 @@ func gateOver(t *testing.T, clock *testkit.Clock, db *store.DB, desk *compliance
 	if err != nil {
 		t.Fatal(err)
 	}
-	return gateWorld{&gate{monitor: m.Gate(), desk: desk, screening: screened, limits: keeper, store: db}, clock}
+	return gateWorld{&gate{monitor: m.Gate(), desk: desk, screening: screened, limits: keeper, store: db}, clock, m}
 }
 
 // payout stores a payout to an account the player has never paid from: R03
 // holds it.
 func (w gateWorld) payout(t *testing.T) psd2.TransferFacts {
+	t.Helper()
+	f := w.unread(t)
+	w.read(t)
+	return f
+}
+
+// unread is a payout that the monitor has not got to.
+func (w gateWorld) unread(t *testing.T) psd2.TransferFacts {
 	t.Helper()
 	var p *psd2.Transfer
 	err := w.store.Tx(t.Context(), func(tx *store.Tx) error {
@@ -160,6 +183,37 @@ func TestMoneyOutWaitsWhenTheGateCannotJudge(t *testing.T) {
 	if decision, _, err := w.MayPayOut(gone, f); decision != psd2.GateHold || err == nil {
 		t.Fatalf("%s %v", decision, err)
 	}
+}
+
+// What the monitor has not got to waits a moment; when it stays behind, the
+// transfer is held as one that cannot be judged. Neither is a hold for officers.
+func TestMoneyOutWaitsUntilTheMonitorKnowsWhatCameBefore(t *testing.T) {
+	clock := testkit.NewClock()
+	testkit.Databases(t, clock.Now, func(t *testing.T, db *store.DB) {
+		w := newGate(t, clock, db)
+		f := w.unread(t)
+		for range 3 {
+			if decision, _, err := w.MayPayOut(t.Context(), f); err != nil || decision != psd2.GateWait {
+				t.Fatalf("just made: %s %v", decision, err)
+			}
+			clock.Add(3 * time.Second)
+		}
+		clock.Add(time.Second)
+		if decision, _, err := w.MayPayOut(t.Context(), f); decision != psd2.GateHold || !errors.Is(err, monitor.ErrBehind) {
+			t.Fatalf("never read: %s %v", decision, err)
+		}
+		officer := compliance.Officer{ID: "usr_1", Name: "Olga Officer", Roles: []compliance.Role{compliance.Analyst}, Credential: "k1"}
+		if holds, err := w.desk.Holds(t.Context(), officer, 10); err != nil || len(holds) != 0 {
+			t.Fatalf("held: %+v %v", holds, err)
+		}
+		w.read(t)
+		if decision, _, err := w.MayPayOut(t.Context(), f); err != nil || decision != psd2.GateHold {
+			t.Fatalf("read, by R03: %s %v", decision, err)
+		}
+		if holds, err := w.desk.Holds(t.Context(), officer, 10); err != nil || len(holds) != 1 {
+			t.Fatalf("by R03: %+v %v", holds, err)
+		}
+	})
 }
 
 func TestMonthlyLimitHoldsAcrossPayments(t *testing.T) {
