@@ -21,7 +21,7 @@ var (
 const maxReturnURI = 1500
 
 // Scopes a merchant's tokens may have.
-var Scopes = []string{"payments:read", "payments:write", "refunds:write", "payouts:write", "webhooks:write", "reports:read"}
+var Scopes = []string{"payments:read", "payments:write", "refunds:write", "payouts:write", "webhooks:write", "reports:read", "keys:write"}
 
 // CheckMerchant says all that is wrong with a merchant, and normalises his
 // IBANs. Empty scopes mean payments:read and payments:write.

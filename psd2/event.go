@@ -48,6 +48,8 @@ const (
 	EventEndpointFailing  = "webhook_endpoint.failing"
 	EventEndpointDisabled = "webhook_endpoint.disabled"
 	EventEndpointChanged  = "webhook_endpoint.changed"
+
+	EventSigningKeyReplaced = "signing_key.replaced"
 )
 
 // MerchantEvents are the types that are delivered to webhook endpoints.
@@ -57,7 +59,7 @@ var MerchantEvents = []string{
 	EventRefundExecuted, EventRefundFailed, EventRefundOutcomeUnknown, EventRefundReturned, EventRefundRecallRefused,
 	EventPayoutExecuted, EventPayoutFailed, EventPayoutOutcomeUnknown, EventPayoutReturned, EventPayoutRecallRefused,
 	EventWebhookTest,
-	EventEndpointFailing, EventEndpointDisabled, EventEndpointChanged, EventBankAvailability,
+	EventEndpointFailing, EventEndpointDisabled, EventEndpointChanged, EventSigningKeyReplaced, EventBankAvailability,
 }
 
 // Timestamp is a time as our API writes it: RFC 3339, UTC, milliseconds.

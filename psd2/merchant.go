@@ -1,6 +1,9 @@
 package psd2
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"time"
+)
 
 // Merchant is a client of the hub: who he is, which keys speak for him, and
 // where money and payers may go on his behalf.
@@ -10,7 +13,8 @@ type Merchant struct {
 	LegalName   string          `json:"legal_name" yaml:"legal_name"`
 	Website     string          `json:"website" yaml:"website"` // host name shown to payers
 	Keys        json.RawMessage `json:"keys" yaml:"-"`          // JWKS of his public keys
-	Scopes      []string        `json:"scopes" yaml:"scopes"`   // what his tokens may hold
+	KeyHistory  KeyHistory      `json:"key_history,omitzero" yaml:"-"`
+	Scopes      []string        `json:"scopes" yaml:"scopes"` // what his tokens may hold
 	Accounts    []PayeeAccount  `json:"accounts" yaml:"accounts"`
 	ReturnURIs  []string        `json:"return_uris" yaml:"return_uris"` // compared byte by byte
 	PayerPolicy Policy          `json:"payer_policy" yaml:"payer_policy"`
@@ -21,6 +25,18 @@ type Merchant struct {
 	// what is left, instead of failing the payment.
 	LowerToLimit bool   `json:"lower_to_limit,omitempty" yaml:"lower_to_limit"`
 	Accent       string `json:"accent,omitempty" yaml:"accent"` // #rrggbb
+}
+
+// KeyHistory is what has become of a merchant's keys since they were registered.
+type KeyHistory struct {
+	// Registered is the SHA-256 of the JWKS that the operator gave, in hex: the
+	// same file does not undo what the merchant has done since.
+	Registered string `json:"registered"`
+	// Ends are when keys that were replaced stop to count, by kid.
+	Ends map[string]time.Time `json:"ends,omitempty"`
+	// Retired are the RFC 7638 thumbprints of keys that were replaced and are gone:
+	// no rollover brings them back.
+	Retired []string `json:"retired,omitempty"`
 }
 
 // MerchantSCA is what a merchant wants his payers to do at the hub beside their

@@ -108,7 +108,7 @@ func (h *health) write(s *Service, tx *store.Tx) error {
 }
 
 func (h *health) notice(eventType string, now time.Time) Notice {
-	n := Notice{EndpointID: h.id, Type: eventType, Reason: h.disable, Percent: h.alerted}
+	n := Notice{ObjectID: h.id, Type: eventType, Reason: h.disable, Percent: h.alerted}
 	if !h.failing.IsZero() {
 		at := h.failing.UTC()
 		n.FailingSince, n.Percent = &at, budgetUsed(h.failing, now)

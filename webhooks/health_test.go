@@ -139,7 +139,7 @@ func TestDisablingIsToldOf(t *testing.T) {
 	w.event(w.payment())
 	w.quiet()
 	w.until("a letter", func() bool { w.clock.Add(time.Minute); return len(mail.all()) == 1 })
-	if n := mail.all()[0]; n.EndpointID != e.ID || n.Reason != webhooks.ReasonGone || n.Type != psd2.EventEndpointDisabled {
+	if n := mail.all()[0]; n.ObjectID != e.ID || n.Reason != webhooks.ReasonGone || n.Type != psd2.EventEndpointDisabled {
 		t.Errorf("%+v", n)
 	}
 }
@@ -149,7 +149,7 @@ func TestDisablingIsToldOf(t *testing.T) {
 func TestMailHoldsNoForeignHeader(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "letter")
 	m := webhooks.Mail{Command: []string{"sh", "-c", "cat > " + path}, From: "hub@example.com", To: []string{"ops@example.com", "b@example.com"}}
-	if err := m.Notify(t.Context(), webhooks.Notice{ID: "evt_1", EndpointID: "whe_1", MerchantID: "mer_1", Percent: 70, CreatedAt: time.Unix(0, 0).UTC()}); err != nil {
+	if err := m.Notify(t.Context(), webhooks.Notice{ID: "evt_1", ObjectID: "whe_1", MerchantID: "mer_1", Percent: 70, CreatedAt: time.Unix(0, 0).UTC()}); err != nil {
 		t.Fatal(err)
 	}
 	letter, err := os.ReadFile(path)

@@ -62,15 +62,20 @@ func (m Mail) Notify(ctx context.Context, n Notice) error {
 // letter holds ids only; who reads it looks the rest up. Where the merchant has
 // people of his own it goes to them, and unseen by them to the operator's.
 func (m Mail) letter(n Notice) []byte {
-	subject := fmt.Sprintf("Webhook endpoint %s fails: %d %% of its budget is used", n.EndpointID, n.Percent)
+	about := "Endpoint: " + n.ObjectID + "\r\n"
+	subject := fmt.Sprintf("Webhook endpoint %s fails: %d %% of its budget is used", n.ObjectID, n.Percent)
 	advice := "It is disabled when nothing has got there for 120 hours."
 	switch n.Type {
 	case psd2.EventEndpointDisabled:
-		subject = fmt.Sprintf("Webhook endpoint %s is disabled: %s", n.EndpointID, n.Reason)
+		subject = fmt.Sprintf("Webhook endpoint %s is disabled: %s", n.ObjectID, n.Reason)
 		advice = "Nothing is delivered there any more. Make it active again, then replay what it has missed."
 	case psd2.EventEndpointChanged:
-		subject = fmt.Sprintf("Webhook endpoint %s has changed: %s", n.EndpointID, strings.Join(n.Changed, ", "))
+		subject = fmt.Sprintf("Webhook endpoint %s has changed: %s", n.ObjectID, strings.Join(n.Changed, ", "))
 		advice = "If that was not you, disable the endpoint, exchange the API keys it was changed with, and tell us."
+	case psd2.EventSigningKeyReplaced:
+		about = ""
+		subject = "Signing key replaced: " + strings.Join(n.Changed, " is now used instead of ")
+		advice = "If that was not you, somebody has your old key and can order in your name: tell us at once, we take the new one out."
 	}
 	to := "To: " + strings.Join(m.To, ", ")
 	if contacts := m.Contacts[n.MerchantID]; len(contacts) > 0 {
@@ -79,7 +84,7 @@ func (m Mail) letter(n Notice) []byte {
 	var b strings.Builder
 	fmt.Fprintf(&b, "From: %s\r\n%s\r\nSubject: %s\r\nDate: %s\r\nMessage-ID: <%s@webhooks.rialto.invalid>\r\n", m.From, to, subject, n.CreatedAt.Format(time.RFC1123Z), n.ID)
 	b.WriteString("MIME-Version: 1.0\r\nContent-Type: text/plain; charset=us-ascii\r\nAuto-Submitted: auto-generated\r\n\r\n")
-	fmt.Fprintf(&b, "Merchant: %s\r\nEndpoint: %s\r\n", n.MerchantID, n.EndpointID)
+	fmt.Fprintf(&b, "Merchant: %s\r\n%s", n.MerchantID, about)
 	if n.FailingSince != nil {
 		fmt.Fprintf(&b, "Failing since: %s\r\n", n.FailingSince.Format(time.RFC3339))
 	}

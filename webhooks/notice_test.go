@@ -85,7 +85,7 @@ func TestTakenOverEndpointIsToldOf(t *testing.T) {
 	w.until("letters", func() bool { w.clock.Add(time.Minute); return len(mail.all()) == 3 })
 	for _, n := range mail.all() {
 		read = append(read, fmt.Sprint(n.Changed))
-		if n.EndpointID != e.ID || n.MerchantID != merchant || n.Reason != "" {
+		if n.ObjectID != e.ID || n.MerchantID != merchant || n.Reason != "" {
 			t.Errorf("%+v", n)
 		}
 	}
@@ -94,6 +94,45 @@ func TestTakenOverEndpointIsToldOf(t *testing.T) {
 	}
 	if watched.count()+elsewhere.count() != 0 {
 		t.Error("the endpoint itself was told")
+	}
+}
+
+// TestReplacedSigningKeyIsToldOf: whoever replaces a merchant's key cannot keep it
+// from him, and no key material is in what is told. C25
+func TestReplacedSigningKeyIsToldOf(t *testing.T) {
+	mail := &letters{}
+	w := simple(t, func(w *world) { w.notifier = mail })
+	sinks := []*sink{newSink(t, nil), newSink(t, nil)}
+	var e *webhooks.Endpoint
+	for _, s := range sinks {
+		e = w.put(webhooks.Endpoint{URL: s.URL})
+	}
+	w.quiet()
+	for i, kid := range []string{"k2", "k3"} {
+		w.in(e.ID, func(tx *store.Tx, s *webhooks.Service) error {
+			return s.KeyReplacedIn(tx, merchant, kid, fmt.Sprint("k", i+1), tx.Now.Add(time.Hour))
+		})
+	}
+	w.quiet()
+	for _, s := range sinks {
+		if got := s.all(); len(got) != 2 || !strings.Contains(string(got[0].body), `"signing_key":{"id":"k2","replaces":"k1","replaced_until":"`) {
+			t.Errorf("an endpoint was told %+v", got)
+		}
+	}
+	w.until("letters", func() bool { w.clock.Add(time.Minute); return len(mail.all()) == 2 })
+	for i, n := range mail.all() {
+		if n.Type != psd2.EventSigningKeyReplaced || n.ObjectID != merchant || n.MerchantID != merchant || len(n.Changed) != 2 || n.Changed[1] != fmt.Sprint("k", i+1) {
+			t.Errorf("%+v", n)
+		}
+	}
+	path := filepath.Join(t.TempDir(), "letter")
+	m := webhooks.Mail{Command: []string{"sh", "-c", "cat > " + path}, From: "hub@example.com", To: []string{"ops@example.com"}}
+	if err := m.Notify(t.Context(), mail.all()[0]); err != nil {
+		t.Fatal(err)
+	}
+	letter, err := os.ReadFile(path)
+	if err != nil || !strings.Contains(string(letter), "\r\nSubject: Signing key replaced: k2 is now used instead of k1\r\n") || strings.Contains(string(letter), "Endpoint:") {
+		t.Errorf("%s %v", letter, err)
 	}
 }
 
@@ -136,7 +175,7 @@ func TestMerchantsOwnPeopleAreWrittenTo(t *testing.T) {
 		"mer_1": "\r\nTo: dev@casino.example, boss@casino.example\r\nBcc: ops@example.com\r\nSubject: Webhook endpoint whe_1 has changed: url, keys\r\n",
 		"mer_2": "\r\nTo: ops@example.com\r\nSubject: ",
 	} {
-		n := webhooks.Notice{ID: "evt_1", EndpointID: "whe_1", MerchantID: merchantID, Type: psd2.EventEndpointChanged, Changed: []string{"url", "keys"}, CreatedAt: time.Unix(0, 0).UTC()}
+		n := webhooks.Notice{ID: "evt_1", ObjectID: "whe_1", MerchantID: merchantID, Type: psd2.EventEndpointChanged, Changed: []string{"url", "keys"}, CreatedAt: time.Unix(0, 0).UTC()}
 		if err := m.Notify(t.Context(), n); err != nil {
 			t.Fatal(err)
 		}

@@ -151,6 +151,8 @@ func (a *room) router() *echo.Echo {
 	e.GET("/v1/webhook-endpoints/:id/replays/:replay", a.authorised(ScopeWebhooksWrite, a.getReplay))
 	e.GET("/v1/webhook-endpoints/:id/deliveries", a.authorised(ScopeWebhooksWrite, a.listDeliveries))
 	e.POST("/v1/webhook-endpoints/:id/deliveries/:delivery/resend", a.signed(ScopeWebhooksWrite, a.resendDelivery))
+	e.GET(signingKeysPath, a.authorised(ScopeKeysWrite, a.listSigningKeys))
+	e.POST(signingKeysPath, a.signed(ScopeKeysWrite, a.replaceSigningKey))
 	e.POST("/v1/signature/check", a.checkSignature)
 
 	e.GET("/openapi.yaml", a.docs.contract)

@@ -23,10 +23,11 @@ const (
 	ScopePayoutsWrite  = "payouts:write"
 	ScopeWebhooksWrite = "webhooks:write"
 	ScopeReportsRead   = "reports:read"
+	ScopeKeysWrite     = "keys:write"
 )
 
 // Scopes lists them all.
-var Scopes = []string{ScopePaymentsRead, ScopePaymentsWrite, ScopeRefundsWrite, ScopePayoutsWrite, ScopeWebhooksWrite, ScopeReportsRead}
+var Scopes = []string{ScopePaymentsRead, ScopePaymentsWrite, ScopeRefundsWrite, ScopePayoutsWrite, ScopeWebhooksWrite, ScopeReportsRead, ScopeKeysWrite}
 
 // call is an authenticated request.
 type call struct {

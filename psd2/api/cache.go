@@ -53,7 +53,8 @@ func (c *tokenCache) put(token string, claims *jose.AccessToken) {
 }
 
 // keyCache keeps each merchant's parsed JWKS for as long as it is the one that
-// is registered. It grows with the number of merchants.
+// is registered; when a key ends changes only with it. It grows with the number of
+// merchants.
 type keyCache struct {
 	mu   sync.Mutex
 	sets map[string]parsedKeys
@@ -73,7 +74,7 @@ func (c *keyCache) parse(m *psd2.Merchant) (*jose.PublicKeySet, error) {
 	if ok && bytes.Equal(known.raw, m.Keys) {
 		return known.set, nil
 	}
-	set, err := jose.ParseJWKS(m.Keys)
+	set, err := registeredKeys(m)
 	if err != nil { // checked at registration: not the client's fault now
 		return nil, fmt.Errorf("api: registered keys of %s: %s", m.ID, err.Error())
 	}

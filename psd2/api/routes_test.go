@@ -116,7 +116,7 @@ func TestContractHasEveryMember(t *testing.T) {
 		"PayoutRequest": payoutRequest{}, "RecallRequest": recallRequest{}, "RefundList": transferList{}, "PayoutList": transferList{},
 		"Account": accountView{}, "AccountList": accountList{}, "EntryTallies": classTallies{}, "Tally": psd2.Tally{}, "Entry": entryView{},
 		"EntryList": entryList{}, "Missing": missingView{}, "MissingList": missingList{}, "Settlement": settlementView{},
-		"SettlementList": settlementList{},
+		"SettlementList": settlementList{}, "SigningKey": signingKeyView{}, "SigningKeyList": signingKeyList{}, "SigningKeyRollover": rollover{},
 	} {
 		var promised []string
 		for property := range doc.Components.Schemas[name].Value.Properties {

@@ -29,9 +29,10 @@ const (
 // order is a signed request, not parsed yet.
 type order struct {
 	*call
-	body []byte
-	key  string // Idempotency-Key
-	hash string // of method, path and body
+	body     []byte
+	key      string // Idempotency-Key
+	hash     string // of method, path and body
+	signedBy string // kid
 }
 
 // signed is authorised for requests that change something: the merchant has
@@ -67,7 +68,7 @@ func (a *room) readOrder(r *http.Request, who *call) (*order, error) {
 		return nil, err
 	}
 	edge.Annotate(r.Context(), "signature_kid", verified.KeyID)
-	return &order{call: who, body: body, key: key, hash: requestHash(r, body)}, nil
+	return &order{call: who, body: body, key: key, hash: requestHash(r, body), signedBy: verified.KeyID}, nil
 }
 
 func idempotencyKey(r *http.Request) (string, error) {

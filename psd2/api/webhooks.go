@@ -31,6 +31,7 @@ type Webhooks interface {
 	ReplayIn(tx *store.Tx, merchantID, endpointID string, r webhooks.Range) (*webhooks.Replay, error)
 	Replay(ctx context.Context, merchantID, endpointID, id string) (*webhooks.Replay, error)
 	Changed(endpointID string)
+	KeyReplacedIn(tx *store.Tx, merchantID, kid, old string, until time.Time) error
 }
 
 // Bounds of what a merchant says about an endpoint.
@@ -295,6 +296,17 @@ type rotation struct {
 	OverlapSeconds *int64 `json:"overlap_seconds"`
 }
 
+// overlapOf is how long an old key counts beside its successor.
+func overlapOf(seconds *int64) (time.Duration, error) {
+	switch {
+	case seconds == nil:
+		return defaultOverlap, nil
+	case *seconds < 0 || *seconds > int64(maxOverlap/time.Second):
+		return 0, psd2.Invalid("overlap_seconds", "overlap_invalid", "the overlap is from 0 to 2592000 seconds, thirty days")
+	}
+	return time.Duration(*seconds) * time.Second, nil
+}
+
 func (a *room) rotateKeys(c echo.Context, o *order) error {
 	id, err := endpointID(c)
 	if err != nil {
@@ -309,12 +321,9 @@ func (a *room) rotateKeys(c echo.Context, o *order) error {
 		if invalid != nil {
 			return nil, invalid
 		}
-		overlap := defaultOverlap
-		if s := wish.OverlapSeconds; s != nil {
-			if *s < 0 || *s > int64(maxOverlap/time.Second) {
-				return nil, psd2.Invalid("overlap_seconds", "overlap_invalid", "the overlap is from 0 to 2592000 seconds, thirty days")
-			}
-			overlap = time.Duration(*s) * time.Second
+		overlap, err := overlapOf(wish.OverlapSeconds)
+		if err != nil {
+			return nil, err
 		}
 		e, made, err := a.Webhooks.RotateIn(tx, o.merchant.ID, id, overlap)
 		if err != nil {

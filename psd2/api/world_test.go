@@ -294,12 +294,18 @@ func (m *merchant) signed(target, key, body string, change ...func(*http.Request
 // order is a signed request of any method.
 func (m *merchant) order(method, target, key, body string, change ...func(*http.Request)) *http.Request {
 	m.w.t.Helper()
+	return m.orderWith(m.token(), method, target, key, body, change...)
+}
+
+// orderWith is order with a token that is there already.
+func (m *merchant) orderWith(token, method, target, key, body string, change ...func(*http.Request)) *http.Request {
+	m.w.t.Helper()
 	req := m.w.request(method, target, body)
 	signature, err := jose.SignRequest(m.key, method, target, []jose.Header{{Name: "Idempotency-Key", Value: key}}, []byte(body), m.w.now())
 	if err != nil {
 		m.w.t.Fatal(err)
 	}
-	req.Header.Set("Authorization", "Bearer "+m.token())
+	req.Header.Set("Authorization", "Bearer "+token)
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Idempotency-Key", key)
 	req.Header.Set(jose.HeaderSignature, signature)

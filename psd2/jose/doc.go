@@ -11,6 +11,7 @@
 //	token    SignClientAssertion  VerifyClientAssertion   who asks for a token
 //	         SignAccessToken      VerifyAccessToken       what the token allows
 //	         SignDPoP             VerifyDPoP, CheckBound  that its holder uses it
+//	rollover SignRollover         VerifyRollover          a merchant's key takes the place of another
 //	bank     QSeal.SignCavage     VerifyCavage            a request to a bank, sealed with our QSEAL:
 //	         QSeal.SignJAdES      VerifyJAdES             HTTP signatures, or JAdES x-jws-signature
 //	         InspectCertificate   Certificate.Check       what a QWAC or QSEAL allows its holder
@@ -20,8 +21,8 @@
 // cap, exactly three strict base64url parts, an allow-list of protected header
 // members per profile, no member twice. After the gate the key decides the
 // algorithm, never the header. There is no HMAC here, no "none", no header
-// that brings or points to a key (but in DPoP, whose proof is about that very
-// key), no JSON serialisation and no crit.
+// that brings or points to a key (but in DPoP and in a rollover, whose proof is
+// about that very key), no JSON serialisation and no crit.
 //
 // Banks want what that gate forbids: critical members, x5c, RS256. Their
 // profiles have a gate of their own (jades.go), with an allow-list of critical

@@ -13,11 +13,11 @@ import (
 	"github.com/go-jose/go-jose/v4/json"
 )
 
-// Bounds of a registered key set. Ten keys are three rotations at once.
-const (
-	maxJWKS = 64 << 10
-	maxKeys = 10
-)
+// maxJWKS bounds a registered key set.
+const maxJWKS = 64 << 10
+
+// MaxKeys is how many keys a set holds: ten are three rotations at once.
+const MaxKeys = 10
 
 // PublicKey is a verification key that has passed every check of ParseJWKS.
 // It is immutable and safe for concurrent use.
@@ -35,6 +35,9 @@ func (k *PublicKey) ID() string { return k.id }
 // Algorithm returns the only algorithm the key verifies.
 func (k *PublicKey) Algorithm() Algorithm { return k.alg }
 
+// NotAfter returns when the key stops to verify; zero: never.
+func (k *PublicKey) NotAfter() time.Time { return k.notAfter }
+
 // Thumbprint returns the key's RFC 7638 SHA-256 thumbprint in base64url, as
 // used for jkt (RFC 9449 §6.1).
 func (k *PublicKey) Thumbprint() string { return k.thumbprint }
@@ -46,8 +49,8 @@ func (k *PublicKey) validAt(now time.Time) bool {
 // MarshalJWKS returns the set as a public JWKS, ordered by kid.
 func (s *PublicKeySet) MarshalJWKS() ([]byte, error) {
 	document := gojose.JSONWebKeySet{Keys: []gojose.JSONWebKey{}}
-	for _, kid := range slices.Sorted(maps.Keys(s.keys)) {
-		document.Keys = append(document.Keys, s.keys[kid].jwk())
+	for _, key := range s.Keys() {
+		document.Keys = append(document.Keys, key.jwk())
 	}
 	return json.Marshal(document)
 }
@@ -78,6 +81,42 @@ func (s *PublicKeySet) Key(kid string) (*PublicKey, bool) {
 	}
 	key, ok := s.keys[kid]
 	return key, ok
+}
+
+// Keys returns the keys, ordered by kid.
+func (s *PublicKeySet) Keys() []*PublicKey {
+	if s == nil {
+		return nil
+	}
+	out := make([]*PublicKey, 0, len(s.keys))
+	for _, kid := range slices.Sorted(maps.Keys(s.keys)) {
+		out = append(out, s.keys[kid])
+	}
+	return out
+}
+
+// Ending returns the set with the ends of some of its keys, by kid: from then on
+// they verify nothing.
+func (s *PublicKeySet) Ending(ends map[string]time.Time) *PublicKeySet {
+	out := newPublicKeySet(s.Keys()...)
+	for kid, end := range ends {
+		if key, ok := s.Key(kid); ok {
+			ending := *key
+			ending.notAfter = end
+			out.keys[kid] = &ending
+		}
+	}
+	return out
+}
+
+// With returns the set with one more key, which its kid must allow.
+func (s *PublicKeySet) With(key *PublicKey) *PublicKeySet {
+	return newPublicKeySet(append(s.Keys(), key)...)
+}
+
+// Without returns the set without a key.
+func (s *PublicKeySet) Without(kid string) *PublicKeySet {
+	return newPublicKeySet(slices.DeleteFunc(s.Keys(), func(k *PublicKey) bool { return k.id == kid })...)
 }
 
 // Len returns the number of keys.
@@ -113,7 +152,7 @@ func ParseJWKS(data []byte) (*PublicKeySet, error) {
 	if err := json.Unmarshal(data, &document); err != nil {
 		return nil, invalidKey("jwks", "the key set is not a JSON object with each member once")
 	}
-	if len(document.Keys) == 0 || len(document.Keys) > maxKeys {
+	if len(document.Keys) == 0 || len(document.Keys) > MaxKeys {
 		return nil, invalidKey("jwks.keys", "a key set holds 1 to 10 keys")
 	}
 	set := newPublicKeySet()

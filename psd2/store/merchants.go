@@ -36,6 +36,30 @@ func (tx *Tx) PutMerchant(m *psd2.Merchant) error {
 	return nil
 }
 
+// UpdateMerchant changes a merchant as he stands in the database, one change after
+// the other: fn sees what others have committed.
+func (tx *Tx) UpdateMerchant(id string, fn func(*psd2.Merchant) error) error {
+	n, err := tx.Exec(`UPDATE merchants SET updated_at = updated_at WHERE id = ?`, id) // locks the row
+	if err != nil {
+		return fmt.Errorf("update merchant: %w", err)
+	}
+	if n == 0 {
+		return psd2.NotFound("merchant")
+	}
+	var sealed []byte
+	if err := tx.Get(&sealed, `SELECT sealed FROM merchants WHERE id = ?`, id); err != nil {
+		return fmt.Errorf("update merchant: %w", err)
+	}
+	m, err := tx.db.decodeMerchant(id, sealed)
+	if err != nil {
+		return err
+	}
+	if err := fn(m); err != nil {
+		return err
+	}
+	return tx.PutMerchant(m)
+}
+
 // forgetMerchants makes a committed change seen at once in this process.
 func (db *DB) forgetMerchants(ids []string) {
 	if len(ids) == 0 {

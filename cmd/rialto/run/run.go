@@ -3,7 +3,9 @@ package run
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -228,7 +230,7 @@ func (h *Hub) putMerchants(ctx context.Context) error {
 			return fmt.Errorf("merchant %s: keys_file: %w", m.ID, err)
 		}
 		m.Merchant.Keys = keys
-		if err := PutMerchant(ctx, h.Store, &m.Merchant); err != nil {
+		if err := putMerchant(ctx, h.Store, &m.Merchant, true); err != nil {
 			return err
 		}
 		for _, e := range m.Webhooks {
@@ -241,15 +243,38 @@ func (h *Hub) putMerchants(ctx context.Context) error {
 	return nil
 }
 
-// PutMerchant checks a merchant and his keys and stores him.
+// PutMerchant checks a merchant and his keys and stores him. These keys count from
+// now on, and none that he has put in their place.
 func PutMerchant(ctx context.Context, db *store.DB, m *psd2.Merchant) error {
+	return putMerchant(ctx, db, m, false)
+}
+
+// putMerchant is PutMerchant; with keep a key set that was registered before, as
+// at each start, does not undo what the merchant has replaced since.
+func putMerchant(ctx context.Context, db *store.DB, m *psd2.Merchant, keep bool) error {
 	if err := configs.CheckMerchant(m); err != nil {
 		return fmt.Errorf("merchant %s: %w", m.ID, err)
 	}
 	if _, err := jose.ParseJWKS(m.Keys); err != nil {
 		return fmt.Errorf("merchant %s: keys: %w", m.ID, err)
 	}
-	return db.Tx(ctx, func(tx *store.Tx) error { return tx.PutMerchant(m) })
+	sum := sha256.Sum256(m.Keys)
+	fresh := psd2.KeyHistory{Registered: hex.EncodeToString(sum[:])}
+	keys := m.Keys
+	return db.Tx(ctx, func(tx *store.Tx) error {
+		m.Keys, m.KeyHistory = keys, fresh
+		err := tx.UpdateMerchant(m.ID, func(known *psd2.Merchant) error {
+			if m.KeyHistory.Retired = known.KeyHistory.Retired; keep && known.KeyHistory.Registered == fresh.Registered {
+				m.Keys, m.KeyHistory = known.Keys, known.KeyHistory
+			}
+			*known = *m
+			return nil
+		})
+		if psd2.CodeOf(err) == psd2.CodeNotFound {
+			return tx.PutMerchant(m)
+		}
+		return err
+	})
 }
 
 func (h *Hub) startWork() {

@@ -48,6 +48,7 @@ type Client struct {
 	cfg Config
 
 	mu      sync.Mutex
+	key     *jose.Key // registered; ReplaceKey changes it
 	token   string
 	expires time.Time
 }
@@ -64,7 +65,7 @@ func New(c Config) (*Client, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Client{cfg: c}, nil
+	return &Client{cfg: c, key: c.Key}, nil
 }
 
 // Problem is an error answer of the API.
@@ -135,7 +136,7 @@ func call[T any](ctx context.Context, c *Client, method, target string, body []b
 		return nil, fmt.Errorf("apiclient: %w", err)
 	}
 	if method != http.MethodGet {
-		signature, err := jose.SignRequest(c.cfg.Key, method, target, []jose.Header{{Name: "Idempotency-Key", Value: key}}, body, c.cfg.Now())
+		signature, err := jose.SignRequest(c.signer(), method, target, []jose.Header{{Name: "Idempotency-Key", Value: key}}, body, c.cfg.Now())
 		if err != nil {
 			return nil, fmt.Errorf("apiclient: %w", err)
 		}
@@ -165,7 +166,7 @@ func (c *Client) Token(ctx context.Context) (string, error) {
 	if c.token != "" && now.Add(renewBefore).Before(c.expires) {
 		return c.token, nil
 	}
-	assertion, err := jose.SignClientAssertion(c.cfg.Key, c.cfg.ClientID, c.cfg.BaseURL, psd2.NewUUID(now, c.cfg.Random), now)
+	assertion, err := jose.SignClientAssertion(c.key, c.cfg.ClientID, c.cfg.BaseURL, psd2.NewUUID(now, c.cfg.Random), now)
 	if err != nil {
 		return "", fmt.Errorf("apiclient: %w", err)
 	}
