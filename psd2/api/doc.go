@@ -39,7 +39,7 @@
 // written in one transaction. An answer is kept once the request did
 // something: a success, or a refusal that depends on a payment's state. What
 // was refused before that (400, 401, 403, 404, 413, 415, 422, 429, and 409 for
-// an endpoint) leaves the key unused: correct the request and send it with the
+// an endpoint or a signing key) leaves the key unused: correct the request and send it with the
 // same key. Keys are the merchant's own; another's are other keys. Answers are
 // sealed, since they may hold a link or a webhook's secret: whoever lost the
 // answer gets that secret by the same signed request, and by nothing else.
