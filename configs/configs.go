@@ -210,8 +210,8 @@ type Log struct {
 // Merchant is a merchant given by configuration.
 type Merchant struct {
 	psd2.Merchant `yaml:",inline"`
-	// KeysFile is his JWKS of public keys. Where it is the one of the last start, keys
-	// that he has replaced since stay replaced.
+	// KeysFile is his JWKS of public keys. Where they are those of the last start, what
+	// he has replaced since stays replaced; others take the place of all he has.
 	KeysFile string `yaml:"keys_file"`
 	// Webhooks are his endpoints.
 	Webhooks []webhooks.Endpoint `yaml:"webhooks"`

@@ -29,9 +29,9 @@ type Merchant struct {
 
 // KeyHistory is what has become of a merchant's keys since they were registered.
 type KeyHistory struct {
-	// Registered is the SHA-256 of the JWKS that the operator gave, in hex: the
-	// same file does not undo what the merchant has done since.
-	Registered string `json:"registered"`
+	// Registered are the keys that the operator gave last, kid and RFC 7638
+	// thumbprint: giving the same again does not undo what the merchant has done since.
+	Registered []string `json:"registered"`
 	// Ends are when keys that were replaced stop to count, by kid.
 	Ends map[string]time.Time `json:"ends,omitempty"`
 	// Retired are the RFC 7638 thumbprints of keys that were replaced and are gone:

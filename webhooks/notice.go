@@ -174,7 +174,9 @@ type notices struct{ s *Service }
 // Step hands a few notices to the Notifier.
 func (n *notices) Step(ctx context.Context, now time.Time) (time.Time, error) {
 	var rows []noticeRow
-	const unmailed = `SELECT ` + noticeColumns + ` FROM notices WHERE mailed_at IS NULL AND created_at > ? ORDER BY created_at LIMIT ?`
+	// In turn: who has many of them does not keep the others' people waiting.
+	const unmailed = `SELECT ` + noticeColumns + ` FROM (SELECT ` + noticeColumns + `, ROW_NUMBER() OVER (PARTITION BY merchant_id ORDER BY created_at) AS turn
+		FROM notices WHERE mailed_at IS NULL AND created_at > ?) AS untold ORDER BY turn, created_at LIMIT ?`
 	since := now.Add(-noticesKeep).UnixMicro()
 	if err := n.s.deps.Store.Select(ctx, &rows, unmailed, since, noticesBatch); err != nil {
 		return now.Add(noticesRetry), fmt.Errorf("webhooks: notices: %w", err)

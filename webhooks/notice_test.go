@@ -136,6 +136,31 @@ func TestReplacedSigningKeyIsToldOf(t *testing.T) {
 	}
 }
 
+// TestNoticesAreToldInTurn: a merchant with many of them does not keep another's
+// people waiting.
+func TestNoticesAreToldInTurn(t *testing.T) {
+	mail := &letters{}
+	w := simple(t, func(w *world) { w.notifier = mail })
+	e := w.put(webhooks.Endpoint{URL: newSink(t, nil).URL})
+	w.quiet()
+	w.in(e.ID, func(tx *store.Tx, s *webhooks.Service) error {
+		for i := range 100 {
+			if err := s.KeyReplacedIn(tx, "mer_loud", fmt.Sprint("k", i+1), fmt.Sprint("k", i), tx.Now); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	w.clock.Add(time.Second)
+	w.in(e.ID, func(tx *store.Tx, s *webhooks.Service) error {
+		return s.KeyReplacedIn(tx, merchant, "k2", "k1", tx.Now)
+	})
+	w.until("letters", func() bool { w.clock.Add(time.Minute); return len(mail.all()) == 101 })
+	if at := slices.IndexFunc(mail.all(), func(n webhooks.Notice) bool { return n.MerchantID == merchant }); at > 25 {
+		t.Errorf("%d letters of another merchant came first", at)
+	}
+}
+
 func changedOf(t *testing.T, body []byte) string {
 	t.Helper()
 	var v struct {

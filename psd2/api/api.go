@@ -46,6 +46,7 @@ type Limits struct {
 	Address  Rate `yaml:"address"`  // all requests per client address; default 200 a second, 400 at once
 	Merchant Rate `yaml:"merchant"` // authenticated requests per merchant; default 100 a second, 200 at once
 	Question Rate `yaml:"question"` // verifications of payee per merchant; default one in five seconds, 10 at once
+	Rollover Rate `yaml:"rollover"` // replaced signing keys per merchant, each a letter; default one an hour, 10 at once
 }
 
 // Rate is a number of requests per second and how many may come at once. A
@@ -68,7 +69,7 @@ func (r Rate) limiter(now func() time.Time, perSecond float64, burst int) *edge.
 // room is the API's state: caches and limiters, nothing that must survive.
 type room struct {
 	Deps
-	perToken, perAddress, perMerchant, perQuestion *edge.Limiter
+	perToken, perAddress, perMerchant, perQuestion, perRollover *edge.Limiter
 
 	tokens  *tokenCache
 	clients *keyCache
@@ -99,6 +100,7 @@ func New(d Deps) (http.Handler, error) {
 		perAddress:  d.Limits.Address.limiter(d.Now, 200, 400),
 		perMerchant: d.Limits.Merchant.limiter(d.Now, 100, 200),
 		perQuestion: d.Limits.Question.limiter(d.Now, 0.2, 10),
+		perRollover: d.Limits.Rollover.limiter(d.Now, 1.0/3600, 10),
 		tokens:      newTokenCache(),
 		clients:     newKeyCache(),
 		docs:        docs,

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -53,16 +54,16 @@ func (c *tokenCache) put(token string, claims *jose.AccessToken) {
 }
 
 // keyCache keeps each merchant's parsed JWKS for as long as it is the one that
-// is registered; when a key ends changes only with it. It grows with the number of
-// merchants.
+// is registered, with the same ends. It grows with the number of merchants.
 type keyCache struct {
 	mu   sync.Mutex
 	sets map[string]parsedKeys
 }
 
 type parsedKeys struct {
-	raw []byte
-	set *jose.PublicKeySet
+	raw  []byte
+	ends map[string]time.Time
+	set  *jose.PublicKeySet
 }
 
 func newKeyCache() *keyCache { return &keyCache{sets: map[string]parsedKeys{}} }
@@ -71,7 +72,7 @@ func (c *keyCache) parse(m *psd2.Merchant) (*jose.PublicKeySet, error) {
 	c.mu.Lock()
 	known, ok := c.sets[m.ID]
 	c.mu.Unlock()
-	if ok && bytes.Equal(known.raw, m.Keys) {
+	if ok && bytes.Equal(known.raw, m.Keys) && maps.EqualFunc(known.ends, m.KeyHistory.Ends, time.Time.Equal) {
 		return known.set, nil
 	}
 	set, err := registeredKeys(m)
@@ -79,7 +80,7 @@ func (c *keyCache) parse(m *psd2.Merchant) (*jose.PublicKeySet, error) {
 		return nil, fmt.Errorf("api: registered keys of %s: %s", m.ID, err.Error())
 	}
 	c.mu.Lock()
-	c.sets[m.ID] = parsedKeys{raw: m.Keys, set: set}
+	c.sets[m.ID] = parsedKeys{m.Keys, m.KeyHistory.Ends, set}
 	c.mu.Unlock()
 	return set, nil
 }

@@ -32,7 +32,7 @@ type order struct {
 	body     []byte
 	key      string // Idempotency-Key
 	hash     string // of method, path and body
-	signedBy string // kid
+	signedBy *jose.PublicKey
 }
 
 // signed is authorised for requests that change something: the merchant has
@@ -68,7 +68,8 @@ func (a *room) readOrder(r *http.Request, who *call) (*order, error) {
 		return nil, err
 	}
 	edge.Annotate(r.Context(), "signature_kid", verified.KeyID)
-	return &order{call: who, body: body, key: key, hash: requestHash(r, body), signedBy: verified.KeyID}, nil
+	signer, _ := who.keys.Key(verified.KeyID) // which has just verified
+	return &order{call: who, body: body, key: key, hash: requestHash(r, body), signedBy: signer}, nil
 }
 
 func idempotencyKey(r *http.Request) (string, error) {

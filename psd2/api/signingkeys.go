@@ -80,7 +80,7 @@ func (a *room) replaceSigningKey(c echo.Context, o *order) error {
 			if ans, err = jsonAnswer(http.StatusCreated, viewKeys(set, tx.Now)); err != nil {
 				return err
 			}
-			return a.Webhooks.KeyReplacedIn(tx, m.ID, kid, o.signedBy, tx.Now.Add(overlap))
+			return a.Webhooks.KeyReplacedIn(tx, m.ID, kid, o.signedBy.ID(), tx.Now.Add(overlap))
 		})
 		return ans, err
 	})
@@ -92,13 +92,13 @@ func (a *room) replaceSigningKey(c echo.Context, o *order) error {
 
 // replaced changes the merchant's keys as they stand in the database, and says
 // what they are then and how the new one is called.
-func (a *room) replaced(m *psd2.Merchant, oldID, inner string, overlap time.Duration, now time.Time) (set *jose.PublicKeySet, kid string, err error) {
+func (a *room) replaced(m *psd2.Merchant, signer *jose.PublicKey, inner string, overlap time.Duration, now time.Time) (set *jose.PublicKeySet, kid string, err error) {
 	if set, err = registeredKeys(m); err != nil {
 		return nil, "", err
 	}
-	old, ok := set.Key(oldID)
+	old, ok := set.Key(signer.ID())
 	switch {
-	case !ok || !set.Verifies(oldID, now): // another process has taken it out a moment ago
+	case !ok || old.Thumbprint() != signer.Thumbprint() || !set.Verifies(old.ID(), now): // taken out a moment ago, where this process has not heard of it yet
 		return nil, "", psd2.Fail(psd2.CodeUnauthorized, "signature_kid", "kid is not one of the signer's current keys")
 	case !old.NotAfter().IsZero():
 		return nil, "", psd2.Fail(psd2.CodeConflict, "signing_key_replaced", "the key that signs this request has been replaced already; sign with its successor")
@@ -116,16 +116,28 @@ func (a *room) replaced(m *psd2.Merchant, oldID, inner string, overlap time.Dura
 	if slices.Contains(history.Retired, next.Thumbprint()) {
 		return nil, "", psd2.Fail(psd2.CodeConflict, "signing_key_known", "this key has been replaced before and does not come back; take a new one")
 	}
-	if history.Ends == nil {
-		history.Ends = map[string]time.Time{}
+	if err := a.perRollover.Check(m.ID); err != nil {
+		return nil, "", err
 	}
-	history.Ends[oldID] = now.Add(overlap)
+	end := now.Add(overlap)
+	ends := map[string]time.Time{old.ID(): end}
+	for kid, before := range history.Ends { // nothing older outlives what is replaced now
+		ends[kid] = earlier(before, end)
+	}
+	history.Ends = ends
 	set = retire(set.With(next).Ending(history.Ends), history, now)
 	if set.Len() > jose.MaxKeys {
 		return nil, "", psd2.Fail(psd2.CodeConflict, "signing_keys_full", "ten keys count at a time; wait until one has expired")
 	}
 	m.Keys, err = set.MarshalJWKS()
 	return set, next.ID(), err
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 // retire takes keys out whose time is over, and remembers them.

@@ -12,9 +12,10 @@ import (
 
 const (
 	transferLease = "transfers"
-	// gateAgain is how soon a gate that waits is asked again.
-	gateAgain = 50 * time.Millisecond
-	vopFresh  = time.Hour // after that a payee's name is checked again before money is sent
+	// A gate that waits is asked again soon, and less and less often.
+	gateAgain  = 50 * time.Millisecond
+	gateSeldom = time.Second
+	vopFresh   = time.Hour // after that a payee's name is checked again before money is sent
 )
 
 // publicReasons are what a gate may let a merchant know.
@@ -40,11 +41,12 @@ func (h *Hub) StepTransfers(ctx context.Context, now time.Time) (time.Time, erro
 		return idle, err
 	}
 	waiting, err := h.each(ctx, ids, h.carryIn, h.store.PostponeTransfer)
+	if h.gateWaits.Swap(false) {
+		idle = now.Add(gateAgain)
+	}
 	switch {
 	case err != nil:
 		return idle, err
-	case h.gateWaits.Swap(false) && len(ids) < followBatch:
-		return now.Add(gateAgain), nil
 	case len(ids) < followBatch:
 		return idle, nil
 	case waiting:
@@ -115,7 +117,8 @@ func (h *Hub) send(ctx context.Context, c banks.Channel, t *psd2.Transfer) error
 	switch decision {
 	case psd2.GateWait:
 		h.gateWaits.Store(true)
-		return h.store.PostponeTransfer(ctx, t.ID, h.store.Now().Add(gateAgain))
+		now := h.store.Now()
+		return h.store.PostponeTransfer(ctx, t.ID, now.Add(min(max(now.Sub(t.CreatedAt)/10, gateAgain), gateSeldom)))
 	case psd2.GateRefuse:
 		at.commit(ctx)
 	}

@@ -266,11 +266,39 @@ func TestGateThatWaitsIsAskedAgainAtOnce(t *testing.T) {
 			}
 			w.clock.Add(next.Sub(w.clock.Now()))
 		}
+		asked := len(w.gate.asked)
+		w.run(time.Minute)
+		if n := len(w.gate.asked) - asked; n < 60 || n > 100 { // and then less and less often
+			t.Errorf("asked %d times in a minute", n)
+		}
 		w.gate.decide(psd2.GateAllow, "", nil)
-		w.step()
+		w.run(time.Second)
 		w.want(r, psd2.TransferExecuted, "", false)
 		w.wantEvents(r.ID, "created authorized executed")
 	})
+}
+
+// One transfer that cannot be carried does not slow down those that wait.
+func TestGateThatWaitsIsAskedBesideTrouble(t *testing.T) {
+	w := oneTill(t)
+	broken, waits := w.toSource("p1"), w.toSource("p2")
+	if err := w.db.Tx(ctx, func(tx *store.Tx) error {
+		_, err := tx.Exec(`UPDATE transfers SET sealed = ? WHERE id = ?`, []byte("damaged"), broken.ID)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	w.gate.decide(psd2.GateWait, "", nil)
+	next, err := w.hub.StepTransfers(ctx, w.clock.Now())
+	if err == nil || next.Sub(w.clock.Now()) > 100*time.Millisecond {
+		t.Errorf("next in %v, %v", next.Sub(w.clock.Now()), err)
+	}
+	w.clock.Add(next.Sub(w.clock.Now()))
+	w.gate.decide(psd2.GateAllow, "", nil)
+	if _, err := w.hub.StepTransfers(ctx, w.clock.Now()); err != nil {
+		t.Error(err)
+	}
+	w.want(waits, psd2.TransferExecuted, "", false)
 }
 
 func TestRefusedTransferSaysNoMoreThanItMay(t *testing.T) {

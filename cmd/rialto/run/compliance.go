@@ -74,7 +74,7 @@ func (h *Hub) openCompliance(ctx context.Context) (err error) {
 		return err
 	}
 	h.onClose(func() error { h.monitor.Close(); return nil })
-	h.gate = &gate{monitor: h.monitor.Gate(), desk: h.desk, screening: h.screening, limits: h.limits, store: h.Store}
+	h.gate = &gate{monitor: h.monitor.Gate(), desk: h.desk, screening: h.screening, limits: h.limits, store: h.Store, began: h.Store.Now()}
 	return nil
 }
 
@@ -100,6 +100,7 @@ type gate struct {
 	screening *screening.Service
 	limits    *limits.Keeper
 	store     *store.DB
+	began     time.Time
 }
 
 // MayPayIn implements hub.Gate. The limit service is asked first: what it tells
@@ -189,8 +190,16 @@ func (g *gate) identities(p psd2.Player) []string {
 }
 
 // judgedWithin is how long a transfer waits at most for the monitor to take in
-// what happened before it, until it is held as one that cannot be judged.
-const judgedWithin = 10 * time.Second
+// what happened before it, until it is held as one that cannot be judged: time
+// enough for another process to take over (15 s), also after a start.
+const judgedWithin = 40 * time.Second
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
 
 // MayPayOut implements hub.Gate. What an officer holds waits; what a rule holds
 // waits for two officers, who let it go or refuse it; what cannot be judged waits.
@@ -218,7 +227,7 @@ func (g *gate) MayPayOut(ctx context.Context, f psd2.TransferFacts) (psd2.GateDe
 	}
 	v, err := g.monitor.Transfer(ctx, t)
 	switch {
-	case errors.Is(err, monitor.ErrBehind) && g.store.Now().Sub(t.CreatedAt) < judgedWithin:
+	case errors.Is(err, monitor.ErrBehind) && g.store.Now().Before(later(t.CreatedAt, g.began).Add(judgedWithin)):
 		return psd2.GateWait, "", nil
 	case err != nil:
 		return psd2.GateHold, "", err

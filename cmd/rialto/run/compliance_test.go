@@ -59,12 +59,12 @@ func newGate(t *testing.T, clock *testkit.Clock, db *store.DB) gateWorld {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return gateOver(t, clock, db, desk, screened, limits.New(db, nil))
+	return gateOver(t, clock, db, desk, screened, limits.New(db, nil), "test")
 }
 
-func gateOver(t *testing.T, clock *testkit.Clock, db *store.DB, desk *compliance.Desk, screened *screening.Service, keeper *limits.Keeper) gateWorld {
+func gateOver(t *testing.T, clock *testkit.Clock, db *store.DB, desk *compliance.Desk, screened *screening.Service, keeper *limits.Keeper, holder string) gateWorld {
 	t.Helper()
-	m, err := monitor.New(monitor.Config{}, monitor.Deps{Store: db, Alerts: desk, Screened: screened, Limits: keeper, Holder: "test"})
+	m, err := monitor.New(monitor.Config{}, monitor.Deps{Store: db, Alerts: desk, Screened: screened, Limits: keeper, Holder: holder})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,13 +192,12 @@ func TestMoneyOutWaitsUntilTheMonitorKnowsWhatCameBefore(t *testing.T) {
 	testkit.Databases(t, clock.Now, func(t *testing.T, db *store.DB) {
 		w := newGate(t, clock, db)
 		f := w.unread(t)
-		for range 3 {
+		for range 4 {
 			if decision, _, err := w.MayPayOut(t.Context(), f); err != nil || decision != psd2.GateWait {
 				t.Fatalf("just made: %s %v", decision, err)
 			}
-			clock.Add(3 * time.Second)
+			clock.Add(10 * time.Second)
 		}
-		clock.Add(time.Second)
 		if decision, _, err := w.MayPayOut(t.Context(), f); decision != psd2.GateHold || !errors.Is(err, monitor.ErrBehind) {
 			t.Fatalf("never read: %s %v", decision, err)
 		}
@@ -212,6 +211,39 @@ func TestMoneyOutWaitsUntilTheMonitorKnowsWhatCameBefore(t *testing.T) {
 		}
 		if holds, err := w.desk.Holds(t.Context(), officer, 10); err != nil || len(holds) != 1 {
 			t.Fatalf("by R03: %+v %v", holds, err)
+		}
+	})
+}
+
+// The process that reads the journal dies. Another takes over when its lease ends,
+// and what was made meanwhile is judged then, not held as what cannot be; nor is
+// what a process finds when it starts.
+func TestMoneyOutWaitsForTheMonitorsSuccessor(t *testing.T) {
+	clock := testkit.NewClock()
+	testkit.Databases(t, clock.Now, func(t *testing.T, db *store.DB) {
+		w := newGate(t, clock, db)
+		w.payout(t) // read by the process that dies now
+		successor := gateOver(t, clock, db, w.desk, w.screening, w.limits, "successor")
+		f, waited := w.unread(t), 0
+		for ; ; waited++ {
+			successor.read(t)
+			decision, _, err := successor.MayPayOut(t.Context(), f)
+			if err != nil {
+				t.Fatalf("after %d s: %v", waited, err)
+			}
+			if decision == psd2.GateHold { // by R03
+				break
+			}
+			clock.Add(time.Second)
+		}
+		if waited < 5 {
+			t.Errorf("nobody waited: %d s", waited)
+		}
+		late := w.unread(t)
+		clock.Add(time.Hour) // nothing runs
+		w.began = clock.Now()
+		if decision, _, err := w.MayPayOut(t.Context(), late); err != nil || decision != psd2.GateWait {
+			t.Errorf("after a start: %s %v", decision, err)
 		}
 	})
 }

@@ -55,7 +55,7 @@ func limited(t *testing.T, clock *testkit.Clock, db *store.DB) (gateWorld, *limi
 		t.Fatal(err)
 	}
 	w := newGate(t, clock, db)
-	return gateOver(t, clock, db, w.desk, w.screening, limits.New(db, client)), service
+	return gateOver(t, clock, db, w.desk, w.screening, limits.New(db, client), "test"), service
 }
 
 // A person's own limit reaches the hub's count and rule R10, a higher one as
@@ -126,7 +126,7 @@ func TestWhoWasNeverScreenedWaits(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			return gateOver(t, clock, db, base.desk, s, base.limits), s
+			return gateOver(t, clock, db, base.desk, s, base.limits, "test"), s
 		}
 		for wish, want := range map[string]hub.PayIn{"": {Wait: true}, screening.Wait: {Wait: true}, screening.Refuse: {Refuse: true}, screening.Allow: {}} {
 			w, _ := over(wish)

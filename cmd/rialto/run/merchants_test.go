@@ -2,7 +2,6 @@ package run
 
 import (
 	"crypto/rand"
-	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -13,71 +12,92 @@ import (
 	"github.com/rialto-hub/rialto/psd2/testkit"
 )
 
-// A start with the same key file does not bring back a key that the merchant has
-// replaced meanwhile; another file does what it says, and so does an operator who
-// registers him by hand. C25
+// keyring makes keys by name, each once.
+type keyring struct {
+	t    *testing.T
+	now  time.Time
+	keys map[string]*jose.PublicKey
+}
+
+func (r *keyring) set(names ...string) (set *jose.PublicKeySet) {
+	r.t.Helper()
+	for _, name := range names {
+		if r.keys[name] == nil {
+			key, err := jose.GenerateKey(jose.ES256, rand.Reader, r.now)
+			if err != nil {
+				r.t.Fatal(err)
+			}
+			r.keys[name] = key.Public()
+		}
+		set = set.With(r.keys[name])
+	}
+	return set
+}
+
+func (r *keyring) jwks(names ...string) []byte {
+	r.t.Helper()
+	jwks, err := r.set(names...).MarshalJWKS()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return jwks
+}
+
+// A start with the same keys does not bring back one that the merchant has
+// replaced meanwhile, however the file is written; other keys take the place of all
+// he has. One that he has replaced comes back with no file. C25
 func TestStartDoesNotUndoARollover(t *testing.T) {
 	clock := testkit.NewClock()
 	testkit.Databases(t, clock.Now, func(t *testing.T, db *store.DB) {
-		file := func() []byte {
-			set, err := jose.NewKeySet(rand.Reader, clock.Now(), jose.ES256)
-			if err != nil {
-				t.Fatal(err)
-			}
-			jwks, err := set.PublicJWKS(clock.Now())
-			if err != nil {
-				t.Fatal(err)
-			}
-			return jwks
+		ring := &keyring{t, clock.Now(), map[string]*jose.PublicKey{}}
+		put := func(keys []byte) error {
+			return PutMerchant(t.Context(), db, &psd2.Merchant{ID: merchantID, Name: "Lucky Lagoon", Keys: keys, ReturnURIs: []string{"https://casino.example/"},
+				Accounts: []psd2.PayeeAccount{{ID: accountID, Name: "Lucky Lagoon Ltd", IBAN: "DE89370400440532013000"}}})
 		}
-		kid := func(jwks []byte) string {
-			set, err := jose.ParseJWKS(jwks)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return set.Keys()[0].ID()
-		}
-		first, rolled, second := file(), file(), file()
-		put := func(keys []byte, keep bool) *psd2.Merchant {
+		ends := map[string]time.Time{ring.set("second").Keys()[0].ID(): clock.Now().Add(time.Hour).UTC()}
+		rolls := func() { // first to second to third
 			t.Helper()
-			m := &psd2.Merchant{ID: merchantID, Name: "Lucky Lagoon", Keys: keys, ReturnURIs: []string{"https://casino.example/"},
-				Accounts: []psd2.PayeeAccount{{ID: accountID, Name: "Lucky Lagoon Ltd", IBAN: "DE89370400440532013000"}}}
-			if err := putMerchant(t.Context(), db, m, keep); err != nil {
-				t.Fatal(err)
-			}
-			stored, err := db.Merchant(t.Context(), merchantID)
+			err := db.Tx(t.Context(), func(tx *store.Tx) error {
+				return tx.UpdateMerchant(merchantID, func(m *psd2.Merchant) error {
+					m.Keys, m.KeyHistory.Ends = ring.jwks("second", "third"), ends
+					m.KeyHistory.Retired = []string{ring.set("first").Keys()[0].Thumbprint()}
+					return nil
+				})
+			})
 			if err != nil {
 				t.Fatal(err)
 			}
-			return stored
 		}
-		put(first, true)
-		ends := map[string]time.Time{"old": clock.Now().Add(time.Hour).UTC()}
-		err := db.Tx(t.Context(), func(tx *store.Tx) error {
-			return tx.UpdateMerchant(merchantID, func(m *psd2.Merchant) error {
-				m.Keys, m.KeyHistory.Ends, m.KeyHistory.Retired = rolled, ends, []string{"thumbprint"}
-				return nil
-			})
-		})
-		if err != nil {
+		if err := put(ring.jwks("first", "server")); err != nil {
 			t.Fatal(err)
 		}
+		rolls()
 		for _, c := range []struct {
-			name string
-			file []byte
-			keep bool
-			want []byte
-			ends map[string]time.Time
+			name    string
+			file    []byte
+			want    []string
+			refused bool
+			ended   bool
 		}{
-			{"the same file", first, true, rolled, ends},
-			{"the same file once more", first, true, rolled, ends},
-			{"another file", second, true, second, nil},
-			{"that file again", second, true, second, nil},
-			{"the first, by hand", first, false, first, nil},
+			{"the same file", ring.jwks("first", "server"), []string{"second", "third"}, false, true},
+			{"the same keys, written anew", append(ring.jwks("server", "first"), '\n'), []string{"second", "third"}, false, true},
+			{"one server more", ring.jwks("first", "server", "new"), []string{"second", "third"}, true, true},
+			{"one whose overlap runs", ring.jwks("second", "new"), []string{"second", "third"}, true, true},
+			{"others", ring.jwks("new"), []string{"new"}, false, false},
+			{"the first again", ring.jwks("first"), []string{"new"}, true, false},
+			{"the second again", ring.jwks("new", "second"), []string{"new"}, true, false},
+			{"the others again", ring.jwks("new"), []string{"new"}, false, false},
 		} {
-			got := put(c.file, c.keep)
-			if kid(got.Keys) != kid(c.want) || !maps.EqualFunc(got.KeyHistory.Ends, c.ends, time.Time.Equal) || !slices.Equal(got.KeyHistory.Retired, []string{"thumbprint"}) {
-				t.Errorf("%s: %s %+v", c.name, got.Keys, got.KeyHistory)
+			if err := put(c.file); (err != nil) != c.refused {
+				t.Errorf("%s: %v", c.name, err)
+			}
+			m, err := db.Merchant(t.Context(), merchantID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := jose.ParseJWKS(m.Keys)
+			if err != nil || !slices.Equal(registered(got), registered(ring.set(c.want...))) || (len(m.KeyHistory.Ends) > 0) != c.ended {
+				t.Errorf("%s: %s %+v %v", c.name, m.Keys, m.KeyHistory, err)
 			}
 		}
 	})

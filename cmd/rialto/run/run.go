@@ -3,9 +3,7 @@ package run
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"crypto/tls"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -27,7 +25,6 @@ import (
 	"github.com/rialto-hub/rialto/compliance/rulebook"
 	"github.com/rialto-hub/rialto/compliance/screening"
 	"github.com/rialto-hub/rialto/configs"
-	"github.com/rialto-hub/rialto/psd2"
 	"github.com/rialto-hub/rialto/psd2/bus"
 	"github.com/rialto-hub/rialto/psd2/edge"
 	"github.com/rialto-hub/rialto/psd2/hub"
@@ -220,61 +217,6 @@ func waitUntil(ctx context.Context, until time.Time) {
 	case <-t.C:
 	case <-ctx.Done():
 	}
-}
-
-// putMerchants brings the configured merchants into the database.
-func (h *Hub) putMerchants(ctx context.Context) error {
-	for _, m := range h.cfg.Merchants {
-		keys, err := os.ReadFile(m.KeysFile)
-		if err != nil {
-			return fmt.Errorf("merchant %s: keys_file: %w", m.ID, err)
-		}
-		m.Merchant.Keys = keys
-		if err := putMerchant(ctx, h.Store, &m.Merchant, true); err != nil {
-			return err
-		}
-		for _, e := range m.Webhooks {
-			e.MerchantID = m.ID
-			if _, err := h.Webhooks.Configure(ctx, e); err != nil {
-				return fmt.Errorf("merchant %s: webhook: %w", m.ID, err)
-			}
-		}
-	}
-	return nil
-}
-
-// PutMerchant checks a merchant and his keys and stores him. These keys count from
-// now on, and none that he has put in their place.
-func PutMerchant(ctx context.Context, db *store.DB, m *psd2.Merchant) error {
-	return putMerchant(ctx, db, m, false)
-}
-
-// putMerchant is PutMerchant; with keep a key set that was registered before, as
-// at each start, does not undo what the merchant has replaced since.
-func putMerchant(ctx context.Context, db *store.DB, m *psd2.Merchant, keep bool) error {
-	if err := configs.CheckMerchant(m); err != nil {
-		return fmt.Errorf("merchant %s: %w", m.ID, err)
-	}
-	if _, err := jose.ParseJWKS(m.Keys); err != nil {
-		return fmt.Errorf("merchant %s: keys: %w", m.ID, err)
-	}
-	sum := sha256.Sum256(m.Keys)
-	fresh := psd2.KeyHistory{Registered: hex.EncodeToString(sum[:])}
-	keys := m.Keys
-	return db.Tx(ctx, func(tx *store.Tx) error {
-		m.Keys, m.KeyHistory = keys, fresh
-		err := tx.UpdateMerchant(m.ID, func(known *psd2.Merchant) error {
-			if m.KeyHistory.Retired = known.KeyHistory.Retired; keep && known.KeyHistory.Registered == fresh.Registered {
-				m.Keys, m.KeyHistory = known.Keys, known.KeyHistory
-			}
-			*known = *m
-			return nil
-		})
-		if psd2.CodeOf(err) == psd2.CodeNotFound {
-			return tx.PutMerchant(m)
-		}
-		return err
-	})
 }
 
 func (h *Hub) startWork() {

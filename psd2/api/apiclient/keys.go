@@ -32,8 +32,9 @@ func (c *Client) SigningKeys(ctx context.Context) (*SigningKeyList, error) {
 
 // ReplaceKey puts next in the place of the key that this client signs with, and
 // signs with it from then on. The old one counts for overlap, up to thirty days;
-// with 0 it ends at once. Keep next before: after a lost answer nobody knows which
-// of the two counts, and either is tried.
+// with 0 it ends at once. Keep next before, and after an error call again with it:
+// where the answer was lost, or the old key has ended meanwhile, next is found to
+// count and that is all.
 func (c *Client) ReplaceKey(ctx context.Context, next *jose.Key, overlap time.Duration, idempotencyKey string) (*SigningKeyList, error) {
 	old := c.signer()
 	inner, err := jose.SignRollover(next, jose.RolloverRequest{ClientID: c.cfg.ClientID, URL: c.cfg.BaseURL + signingKeys, Replaces: old.Public().Thumbprint()}, c.cfg.Now())
@@ -45,12 +46,20 @@ func (c *Client) ReplaceKey(ctx context.Context, next *jose.Key, overlap time.Du
 		return nil, fmt.Errorf("apiclient: %w", err)
 	}
 	list, err := call[SigningKeyList](ctx, c, http.MethodPost, signingKeys, body, idempotencyKey)
-	if err == nil {
-		c.mu.Lock()
-		c.key = next
-		c.mu.Unlock()
+	if err != nil { // it may have been replaced all the same, now or by an earlier call
+		cfg := c.cfg
+		cfg.Key = next
+		second, _ := New(cfg) // c's configuration is one that New has taken
+		known, nextErr := second.SigningKeys(ctx)
+		if nextErr != nil {
+			return nil, err
+		}
+		list = known
 	}
-	return list, err
+	c.mu.Lock()
+	c.key = next
+	c.mu.Unlock()
+	return list, nil
 }
 
 // signer is the key that signs now.
