@@ -206,17 +206,16 @@ func followed(ctx context.Context, t *testing.T, db *store.DB, cursor string) {
 	ctx, cancel := context.WithTimeout(ctx, comesToItsEnd)
 	defer cancel()
 	for {
-		last, err := db.LastPosition(ctx)
 		var done int64
+		last, err := db.LastPosition(ctx)
 		if err == nil {
 			err = db.Tx(ctx, func(tx *store.Tx) error { done, err = tx.Cursor(cursor); return err })
 		}
 		if err == nil && done == last && last > 0 {
 			return
 		}
-		if ctx.Err() != nil {
+		if pausing(ctx); ctx.Err() != nil {
 			t.Fatalf("%s stands at %d of %d: %v", cursor, done, last, err)
 		}
-		pausing(ctx)
 	}
 }

@@ -3,6 +3,9 @@ package monitor_test
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -104,6 +107,49 @@ func TestManySmallDepositsHideNoOtherPlayer(t *testing.T) {
 			}
 		}
 	})
+}
+
+// What is read once for many transactions shows each the past that it would see
+// alone, also of an account that many share, a few of them often and most of them
+// once, long ago; and wherever the transactions lie.
+func TestABatchSeesThePastThatEachSeesAlone(t *testing.T) {
+	databases(t, func(t *testing.T, w *world) {
+		begin, random, m := w.clock.Now(), rand.New(rand.NewPCG(5, 20261122)), w.monitor(nil)
+		var stream []*rules.Fact
+		for i := range 900 {
+			player := "loud"
+			if n := random.IntN(400); n < 60 {
+				player = fmt.Sprint("quiet", n)
+			}
+			f := as(fmt.Sprintf("t%04d", i), begin.Add(time.Duration(i)*10*time.Second), player, 100)
+			if f.IBAN, f.Device = "shared", "phone"; random.IntN(5) == 0 {
+				f.Kind = rules.Payout
+			}
+			stream = append(stream, f)
+		}
+		for part := range slices.Chunk(stream, 100) {
+			must(t, m.Observe(ctx, part...))
+		}
+		random.Shuffle(len(stream), func(i, j int) { stream[i], stream[j] = stream[j], stream[i] })
+		for name, some := range map[string][]*rules.Fact{"newest first": newestFirst(stream[:100]), "in any order": stream[100:200]} {
+			together, alone, err := m.Histories(ctx, some)
+			must(t, err)
+			elders := 0
+			for i := range some {
+				elders = max(elders, len(alone[i].IBAN)-256)
+				if !reflect.DeepEqual(together[i], alone[i]) {
+					t.Fatalf("%s: %s sees %d of the account, alone %d", name, some[i].ID, len(together[i].IBAN), len(alone[i].IBAN))
+				}
+			}
+			if elders < 10 {
+				t.Errorf("%s: at most %d elders", name, elders)
+			}
+		}
+	})
+}
+
+func newestFirst(list []*rules.Fact) []*rules.Fact {
+	return slices.SortedFunc(slices.Values(list), func(a, b *rules.Fact) int { return b.At.Compare(a.At) })
 }
 
 // An hour is judged again when it changes after its end: a payment of its last

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -202,6 +201,7 @@ type view struct {
 	past    *past
 	fresh   map[string]*rules.Fact
 	windows map[string]window
+	elders  map[string]elders
 }
 
 // window is what was read of one entity.
@@ -213,7 +213,7 @@ type window struct {
 }
 
 func (m *Monitor) view(ctx context.Context) *view {
-	return &view{outside: outside{ctx, m.deps.Store}, past: &m.past, fresh: map[string]*rules.Fact{}, windows: map[string]window{}}
+	return &view{outside: outside{ctx, m.deps.Store}, past: &m.past, fresh: map[string]*rules.Fact{}, windows: map[string]window{}, elders: map[string]elders{}}
 }
 
 // history is the past of everyone in a fact, as far back as rules look over
@@ -231,38 +231,11 @@ func (v *view) history(reach func(over string) time.Duration, f *rules.Fact) (*r
 		if err != nil {
 			return nil, fmt.Errorf("history: %w", err)
 		}
-		if *to[i], err = v.before(e, key, list, f.At); err != nil {
+		if *to[i], err = v.before(e, key, list, placeOf(f)); err != nil {
 			return nil, fmt.Errorf("history: %w", err)
 		}
 	}
 	return &h, nil
-}
-
-// othersReach is how far back different players of a shared thing are counted.
-const othersReach = 31 * 24 * time.Hour
-
-// before puts before a list that was cut what each player did last before it.
-func (v *view) before(e *entity, key string, list []rules.Observation, at time.Time) ([]rules.Observation, error) {
-	if e.others == "" || len(list) < e.limit {
-		return list, nil
-	}
-	cut, from := place{list[0].At, list[0].ID}, at.Add(-othersReach).UnixMicro()
-	if cut.at < from {
-		return list, nil
-	}
-	args, without := []any{key, from, cut.at, cut.at, cut.id}, ""
-	if len(v.fresh) > 0 {
-		without = ` AND id NOT IN (?` + strings.Repeat(`,?`, len(v.fresh)-1) + `)`
-		for id := range v.fresh {
-			args = append(args, id)
-		}
-	}
-	var rows []remembered
-	if err := v.Select(&rows, fmt.Sprintf(e.others, without), append(args, e.limit)...); err != nil {
-		return nil, err
-	}
-	old := v.past.keep(rows)
-	return append(v.overlay(old, e, key, from, cut), list...), nil
 }
 
 // windowMargin is how much earlier a window begins for the others of a batch,
