@@ -38,7 +38,7 @@ func (v *view) before(e *entity, key string, list []rules.Observation, to place)
 	if e.others == "" || len(list) < e.limit {
 		return list, nil
 	}
-	cut, from := place{list[0].At, list[0].ID}, time.UnixMicro(to.at).Add(-othersReach).UnixMicro()
+	cut, from := place{list[0].At, list[0].ID}, to.at-othersReach.Microseconds()
 	if cut.at < from {
 		return list, nil
 	}

@@ -24,7 +24,7 @@
 //	POST, DELETE /v1/webhook-endpoints/{id}        signed, idempotent
 //	POST /v1/webhook-endpoints/{id}/keys           signed, idempotent; shows the new secret, once
 //	POST /v1/webhook-endpoints/{id}/test, /v1/webhook-endpoints/{id}/deliveries/{delivery}/resend
-//	GET  /v1/signing-keys, POST                     list; replace one: signed by both, idempotent
+//	GET  /v1/signing-keys, POST                    list; replace one: signed by both, idempotent
 //	POST /v1/signature/check                       sandbox only: why a signature is refused, a request's or a webhook's
 //	GET  /openapi.yaml, /docs
 //

@@ -121,8 +121,11 @@ func (a *room) replaced(m *psd2.Merchant, signer *jose.PublicKey, inner string, 
 	}
 	end := now.Add(overlap)
 	ends := map[string]time.Time{old.ID(): end}
-	for kid, before := range history.Ends { // nothing older outlives what is replaced now
-		ends[kid] = earlier(before, end)
+	for kid, at := range history.Ends { // nothing older outlives what is replaced now
+		if at.After(end) {
+			at = end
+		}
+		ends[kid] = at
 	}
 	history.Ends = ends
 	set = retire(set.With(next).Ending(history.Ends), history, now)
@@ -131,13 +134,6 @@ func (a *room) replaced(m *psd2.Merchant, signer *jose.PublicKey, inner string, 
 	}
 	m.Keys, err = set.MarshalJWKS()
 	return set, next.ID(), err
-}
-
-func earlier(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
-	}
-	return b
 }
 
 // retire takes keys out whose time is over, and remembers them.

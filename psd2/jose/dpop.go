@@ -49,29 +49,12 @@ type dpopClaims struct {
 	Token    string       `json:"ath,omitempty"`
 }
 
-// jwk is allowed here and nowhere else: a proof shows possession of the key it
-// brings, and trust comes from comparing its thumbprint with the token's.
-var dpopProfile = profile{maxLength: maxJWT, members: []string{"alg", "typ", "jwk"}}
-
 // VerifyDPoP checks the DPoP header of a request (RFC 9449 §4.3). The error is
 // a *psd2.Error with reason invalid_dpop_proof.
 func VerifyDPoP(proof string, request DPoPRequest, now time.Time) (*DPoPProof, error) {
-	jws, refused := dpopProfile.parse(proof)
-	if refused != nil {
-		return nil, invalidProof("the DPoP proof is not a JWT we accept: "+refused.Message, nil)
-	}
-	if typ, _ := jws.member("typ"); typ != TypDPoP {
-		return nil, invalidProof("typ of a DPoP proof is dpop+jwt", nil)
-	}
-	key, err := parsePublicKey(jws.header["jwk"], "jwk")
+	jws, key, err := parseOwnKey(proof, TypDPoP, "DPoP proof", invalidProof)
 	if err != nil {
-		return nil, invalidProof("jwk of a DPoP proof is a public key that we take, and only that", errors.New(err.Error()))
-	}
-	if key.alg != jws.alg {
-		return nil, invalidProof("alg of the DPoP proof is not the algorithm of its key", nil)
-	}
-	if err := jws.verify(key, nil); err != nil {
-		return nil, invalidProof("the DPoP proof is not signed with its key", err)
+		return nil, err
 	}
 	var claims dpopClaims
 	if err := json.Unmarshal(jws.payload, &claims); err != nil {
@@ -99,7 +82,7 @@ func (c *dpopClaims) check(request DPoPRequest, now time.Time) error {
 		return invalidProof("htm is not the request's method", nil)
 	case err != nil || got != want:
 		return invalidProof("htu is not the request's URL without query and fragment", nil)
-	case c.IssuedAt == nil || c.IssuedAt.Before(now.Add(-dpopMaxAge)) || inFuture(c.IssuedAt, now):
+	case !recent(c.IssuedAt, dpopMaxAge, now):
 		return invalidProof("iat is missing or more than 60 s off; make a new proof for each request", nil)
 	case !isJTI(c.ID):
 		return invalidProof("jti must be 1 to 128 visible ASCII characters", nil)

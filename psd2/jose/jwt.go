@@ -69,6 +69,40 @@ func inFuture(d *numericDate, now time.Time) bool {
 	return d != nil && d.After(now.Add(maxFuture))
 }
 
+// recent reports whether iat is given, at most maxAge ago, and no further ahead
+// than clocks may differ.
+func recent(iat *numericDate, maxAge time.Duration, now time.Time) bool {
+	return iat != nil && !iat.Before(now.Add(-maxAge)) && !inFuture(iat, now)
+}
+
+// ownKeyProfile is of a JWS that brings its key: it shows possession of that key
+// and nothing else, and trust comes from what the key is compared with. jwk is
+// allowed here and nowhere else.
+var ownKeyProfile = profile{maxLength: maxJWT, members: []string{"alg", "typ", "jwk"}}
+
+// parseOwnKey reads a JWS of that kind and checks that the key in it has signed
+// it. noun names it to whoever is refused.
+func parseOwnKey(text, typ, noun string, refuse func(message string, cause error) *psd2.Error) (*compact, *PublicKey, error) {
+	jws, refused := ownKeyProfile.parse(text)
+	if refused != nil {
+		return nil, nil, refuse("the "+noun+" is not a JWT we accept: "+refused.Message, nil)
+	}
+	if got, _ := jws.member("typ"); got != typ {
+		return nil, nil, refuse("typ of a "+noun+" is "+typ, nil)
+	}
+	key, err := parsePublicKey(jws.header["jwk"], "jwk")
+	if err != nil {
+		return nil, nil, refuse("jwk of a "+noun+" is a public key that we take, and only that", errors.New(err.Error()))
+	}
+	if key.alg != jws.alg {
+		return nil, nil, refuse("alg of the "+noun+" is not the algorithm of its key", nil)
+	}
+	if err := jws.verify(key, nil); err != nil {
+		return nil, nil, refuse("the "+noun+" is not signed with its key", err)
+	}
+	return jws, key, nil
+}
+
 // isJTI reports whether s can be kept as a single-use id: 1 to 128 visible
 // ASCII characters.
 func isJTI(s string) bool {

@@ -88,8 +88,9 @@ func TestPhoneConfirmsInASecondBrowser(t *testing.T) { // A20, A21
 	desk.Go(w.payURL(ch), chromium.Named("pay-push"))
 	desk.Press(chromium.Named("pay-push"), chromium.Named("number"))
 	number := desk.Text(chromium.Named("number"))
-	phone.Wait(chromium.Named("approve"))                                     // without a click
-	alone := regexp.MustCompile(`(^|[^0-9A-Z.])` + number + `([^0-9A-Z.]|$)`) // not within the amount or the account
+	phone.Wait(chromium.Named("approve")) // without a click
+	// Not within the amount or the account.
+	alone := regexp.MustCompile(`(^|[^0-9A-Z.])` + number + `([^0-9A-Z.]|$)`)
 	if got := phone.Text(chromium.Named("shown")); !strings.Contains(got, "EUR 25.00") || !strings.Contains(got, "website casino.example") || alone.MatchString(got) {
 		t.Errorf("the phone shows %q", got)
 	}

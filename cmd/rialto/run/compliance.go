@@ -194,13 +194,6 @@ func (g *gate) identities(p psd2.Player) []string {
 // enough for another process to take over (15 s), also after a start.
 const judgedWithin = 40 * time.Second
 
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
-}
-
 // MayPayOut implements hub.Gate. What an officer holds waits; what a rule holds
 // waits for two officers, who let it go or refuse it; what cannot be judged waits.
 func (g *gate) MayPayOut(ctx context.Context, f psd2.TransferFacts) (psd2.GateDecision, string, error) {
@@ -226,8 +219,9 @@ func (g *gate) MayPayOut(ctx context.Context, f psd2.TransferFacts) (psd2.GateDe
 		return psd2.GateReleased, "", nil
 	}
 	v, err := g.monitor.Transfer(ctx, t)
+	now := g.store.Now()
 	switch {
-	case errors.Is(err, monitor.ErrBehind) && g.store.Now().Before(later(t.CreatedAt, g.began).Add(judgedWithin)):
+	case errors.Is(err, monitor.ErrBehind) && min(now.Sub(t.CreatedAt), now.Sub(g.began)) < judgedWithin:
 		return psd2.GateWait, "", nil
 	case err != nil:
 		return psd2.GateHold, "", err
