@@ -135,12 +135,20 @@ func TestAnswerBeforeAReplayDoesNotEndWhatItAsksFor(t *testing.T) {
 	for name, ask := range map[string]func(w *world, e *webhooks.Endpoint) error{
 		"replay": func(w *world, e *webhooks.Endpoint) error {
 			began, err := w.replay(e.ID, webhooks.Range{Which: webhooks.ReplayMissing})
-			if err == nil {
-				err = w.nodes[0].StepReplays(t.Context(), w.clock.Now())
-			}
-			if err == nil {
-				if at, e2 := w.nodes[0].Replay(t.Context(), merchant, e.ID, began.ID); e2 != nil || at.State != webhooks.ReplayDone || at.Matched != 0 {
-					err = fmt.Errorf("%+v, %w", at, e2)
+			for err == nil { // the world's own steps work it off
+				at, err := w.nodes[0].Replay(t.Context(), merchant, e.ID, began.ID)
+				switch {
+				case err != nil:
+					return err
+				case at.State == webhooks.ReplayDone && at.Matched != 0:
+					return fmt.Errorf("%+v", at)
+				case at.State == webhooks.ReplayDone:
+					return nil
+				}
+				select {
+				case <-t.Context().Done():
+					return t.Context().Err()
+				case <-time.After(time.Millisecond):
 				}
 			}
 			return err

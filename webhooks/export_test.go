@@ -93,9 +93,3 @@ func PutOff(tx *store.Tx, merchant string, cursor, until int64) error {
 func DealtWith(tx *store.Tx, merchant string, cursor, until int64) error {
 	return new(backlog).moved(tx, merchant, span{cursor, until}, span{until, until})
 }
-
-// StepReplays runs the replays' step once, beside whatever is under way.
-func (s *Service) StepReplays(ctx context.Context, now time.Time) error {
-	_, err := s.replays.Step(ctx, now)
-	return err
-}
