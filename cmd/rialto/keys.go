@@ -14,7 +14,7 @@ import (
 
 func keysCommand(e env, args []string) error {
 	if len(args) == 0 {
-		return usagef("rotate, show, merchant or dev-tls")
+		return usagef("rotate, show, merchant, replace or dev-tls")
 	}
 	switch args[0] {
 	case "rotate":
@@ -23,6 +23,8 @@ func keysCommand(e env, args []string) error {
 		return keysShow(e, args[1:])
 	case "merchant":
 		return keysMerchant(e, args[1:])
+	case "replace":
+		return keysReplace(e, args[1:])
 	case "dev-tls":
 		return keysDevTLS(e, args[1:])
 	}
@@ -95,17 +97,13 @@ func keysMerchant(e env, args []string) error {
 	if err := os.MkdirAll(*dir, 0o700); err != nil {
 		return err
 	}
-	if err := set.Save(filepath.Join(*dir, "merchant-key.json")); err != nil {
+	if err := set.Save(filepath.Join(*dir, merchantKey)); err != nil {
 		return err
 	}
-	jwks, err := set.PublicJWKS(time.Now())
-	if err != nil {
+	if err := writeJWKS(*dir, set); err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(*dir, "merchant-jwks.json"), append(jwks, '\n'), 0o644); err != nil { //nolint:gosec // public keys
-		return err
-	}
-	fmt.Fprintln(e.stdout, "merchant-key.json (keep it secret) and merchant-jwks.json (register it) are written")
+	fmt.Fprintf(e.stdout, "%s (keep it secret) and %s (register it) are written\n", merchantKey, merchantJWKS)
 	return nil
 }
 

@@ -42,7 +42,7 @@ func commands() []command {
 		{"serve", "--config FILE", "run the hub", serveCommand},
 		{"bank", "[--config FILE] [--listen ADDR]", "run the sandbox banks alone", bankCommand},
 		{"merchants", "add|list …", "register merchants, their keys, accounts and return URIs", merchantsCommand},
-		{"keys", "rotate|show|merchant|dev-tls …", "the hub's signing keys, and keys for trying things out", keysCommand},
+		{"keys", "rotate|show|merchant|replace|dev-tls …", "the hub's signing keys, a merchant's and its replacement, and keys for trying TLS out", keysCommand},
 		{"migrate", "--config FILE", "bring the database schema up to date", migrateCommand},
 		{"rebuild-stream", "--config FILE [--after POSITION] [--json]", "make the NATS stream anew from the journal", rebuildStreamCommand},
 		{"doctor", "--config FILE [--json]", "say what is wrong with a deployment", doctorCommand},
