@@ -177,9 +177,9 @@ func (g *group) one(j *job) (clean bool, err error) {
 	}
 	tx := &Tx{q: g.q, ctx: context.WithoutCancel(j.ctx), end: &g.end}
 	j.err = run(j.fn, tx)
-	g.wrote, g.events, g.erased = g.wrote || tx.wrote, g.events || tx.events, g.erased || tx.erased
 	clean = j.err == nil || !tx.wrote
 	if j.err == nil {
+		g.wrote, g.events, g.erased = g.wrote || tx.wrote, g.events || tx.events, g.erased || tx.erased
 		g.news, g.at = append(g.news, tx.news...), tx.Now
 	} else {
 		g.end.known = false // it may have moved
@@ -231,7 +231,8 @@ func (g *group) begin() error {
 // full or broken.
 func (g *group) rollback() {
 	_ = g.plain("ROLLBACK")
-	g.jobs, g.begun, g.end.known, g.news = nil, false, false, nil
+	g.jobs, g.begun, g.end.known = nil, false, false
+	g.wrote, g.events, g.erased, g.news = false, false, false, nil
 }
 
 func (g *group) plain(query string) error {

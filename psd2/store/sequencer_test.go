@@ -319,6 +319,7 @@ func TestCommittedTellsOfEventsOnly(t *testing.T) {
 		boom := errors.New("boom")
 		_ = db.Tx(ctx, setCursor("one", 1))
 		_ = db.Tx(ctx, func(tx *store.Tx) error { return errors.Join(tx.CreatePayment(newPayment(db, "mer_a", "p")), boom) })
+		_ = db.Tx(ctx, setCursor("one", 2)) // what the commit before tells of has been told
 		if told() {
 			t.Error("told of nothing")
 		}
