@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -19,7 +18,8 @@ import (
 func TestWipedJetStreamLosesNothing(t *testing.T) {
 	clock := testkit.NewClock()
 	dir := t.TempDir()
-	server, err := bus.StartServer(bus.ServerConfig{Dir: dir, Listen: "127.0.0.1:0"}, nil)
+	listen := testkit.FreeAddress(t)
+	server, err := bus.StartServer(bus.ServerConfig{Dir: dir, Listen: listen}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +32,6 @@ func TestWipedJetStreamLosesNothing(t *testing.T) {
 	w.event(p)
 	w.quiet()
 
-	listen := strings.TrimPrefix(server.URL(), "nats://")
 	server.Close()
 	w.event(p)
 	if err := os.RemoveAll(dir); err != nil {

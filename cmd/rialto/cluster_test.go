@@ -141,7 +141,7 @@ func startCluster(ctx context.Context, t *testing.T, random *rand.Rand) *cluster
 	c := &cluster{t: t, random: random, dir: t.TempDir()}
 	db := testkit.PostgresConfig(t)
 	for i := range nodes {
-		c.clients[i], c.routes[i] = freeAddress(t), freeAddress(t)
+		c.clients[i], c.routes[i] = testkit.FreeAddress(t), testkit.FreeAddress(t)
 	}
 	for i := range nodes {
 		for j := range nodes {
@@ -182,15 +182,6 @@ func startCluster(ctx context.Context, t *testing.T, random *rand.Rand) *cluster
 		t.Cleanup(func() { c.killHub(i) })
 	}
 	return c
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	address, err := fleet.FreeAddress()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return address
 }
 
 func (c *cluster) natsURL(hub int) string {

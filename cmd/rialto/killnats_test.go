@@ -19,6 +19,7 @@ import (
 	"github.com/rialto-hub/rialto/configs"
 	"github.com/rialto-hub/rialto/psd2/bus"
 	"github.com/rialto-hub/rialto/psd2/store"
+	"github.com/rialto-hub/rialto/psd2/testkit"
 )
 
 // serveNATS makes the test binary a NATS server: its arguments are a directory
@@ -135,7 +136,7 @@ func TestKilledNATSLosesNothing(t *testing.T) {
 }
 
 func killNATS(ctx context.Context, t *testing.T, o fleet.Options, v verdict, random *rand.Rand) {
-	n := &natsProcess{t: t, dir: filepath.Join(t.TempDir(), "jetstream"), address: freeAddress(t)}
+	n := &natsProcess{t: t, dir: filepath.Join(t.TempDir(), "jetstream"), address: testkit.FreeAddress(t)}
 	if !n.start(ctx) {
 		t.Fatal("NATS did not start")
 	}

@@ -232,11 +232,7 @@ func serve(t *testing.T, cfg map[string]any) *serving {
 func processConfig(t *testing.T, b *bankServer, s *shop) map[string]any {
 	t.Helper()
 	dir := t.TempDir()
-	l := listenLoopback(t)
-	address := l.Addr().String()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	address := testkit.FreeAddress(t)
 	return map[string]any{
 		"sandbox": true, "data_dir": filepath.Join(dir, "hub"), "log": map[string]any{"level": "debug"},
 		"http": map[string]any{"listen": address, "ops": "127.0.0.1:0", "admin": "127.0.0.1:0", "officers": "127.0.0.1:0"},

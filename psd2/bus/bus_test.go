@@ -177,9 +177,9 @@ func TestServerThatForgotEverythingIsSetUpAgainAndNothingIsLost(t *testing.T) {
 	clock := testkit.NewClock()
 	db := testkit.SQLite(t, clock.Now)
 	dir := t.TempDir()
-	server := startServer(t, dir, "127.0.0.1:0")
-	url := server.URL()
-	b := open(t, bus.Config{URL: url}, clock.Now)
+	address := testkit.FreeAddress(t)
+	server := startServer(t, dir, address)
+	b := open(t, bus.Config{URL: server.URL()}, clock.Now)
 	f, r := b.Follow("test"), b.Relay(db, "one")
 	t.Cleanup(f.Close)
 	step := func() { // until the relay has nothing left to do
@@ -204,7 +204,7 @@ func TestServerThatForgotEverythingIsSetUpAgainAndNothingIsLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	create(t, db, "mer_a") // while NATS is away
-	startServer(t, dir, url[len("nats://"):])
+	startServer(t, dir, address)
 	last := told()
 	if got := b.Positions(t.Context()); int64(len(got)) != last-known || !slices.IsSorted(got) || got[0] != known+1 {
 		t.Errorf("of the events from %d to %d the new server has %v", known+1, last, got)

@@ -1,7 +1,6 @@
 package bus_test
 
 import (
-	"net"
 	"strings"
 	"testing"
 	"time"
@@ -15,7 +14,7 @@ import (
 func TestClusterKeepsThreeCopies(t *testing.T) {
 	var clients, routes, dirs []string
 	for range 3 {
-		clients, routes, dirs = append(clients, freeAddress(t)), append(routes, freeAddress(t)), append(dirs, t.TempDir())
+		clients, routes, dirs = append(clients, testkit.FreeAddress(t)), append(routes, testkit.FreeAddress(t)), append(dirs, t.TempDir())
 	}
 	var servers []*bus.Server
 	for i := range 3 {
@@ -53,14 +52,4 @@ func TestClusterKeepsThreeCopies(t *testing.T) {
 		create(t, db, "mer_a")
 	}
 	published()
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }() // only its number is wanted
-	return l.Addr().String()
 }

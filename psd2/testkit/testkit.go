@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/rialto-hub/rialto/psd2/testkit/loopback"
 )
 
 // Main runs a package's tests and stops what they shared. Packages that use
@@ -20,6 +22,16 @@ import (
 func Main(m *testing.M) int {
 	defer stopPostgres()
 	return m.Run()
+}
+
+// FreeAddress is a loopback.FreeAddress, or the end of the test.
+func FreeAddress(t testing.TB) string {
+	t.Helper()
+	address, err := loopback.FreeAddress()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return address
 }
 
 // Root is the repository's folder.

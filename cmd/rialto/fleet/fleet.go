@@ -8,8 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	mathrand "math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -24,6 +22,7 @@ import (
 	"github.com/rialto-hub/rialto/psd2"
 	"github.com/rialto-hub/rialto/psd2/api/apiclient"
 	"github.com/rialto-hub/rialto/psd2/jose"
+	"github.com/rialto-hub/rialto/psd2/testkit/loopback"
 	"github.com/rialto-hub/rialto/webhooks/verify"
 )
 
@@ -153,8 +152,8 @@ func (f *Fleet) configure() error {
 	if err := os.WriteFile(filepath.Join(f.opt.Dir, "merchant-jwks.json"), jwks, 0o600); err != nil {
 		return err
 	}
-	address, err1 := FreeAddress()
-	admin, err2 := FreeAddress()
+	address, err1 := loopback.FreeAddress()
+	admin, err2 := loopback.FreeAddress()
 	if err := errors.Join(err1, err2); err != nil {
 		return err
 	}
@@ -217,19 +216,6 @@ func merge(into, more map[string]any) {
 			into[k] = v
 		}
 	}
-}
-
-// FreeAddress finds a port on loopback for a process that is to have the same
-// one when it starts again. It lies below those that systems give to outgoing
-// connections, one of which would take it while the process is dead.
-func FreeAddress() (address string, err error) {
-	for range 100 {
-		var l net.Listener
-		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20_000+mathrand.IntN(12_000))); err == nil {
-			return l.Addr().String(), l.Close()
-		}
-	}
-	return "", err
 }
 
 // StartHub starts the hub, again or for the first time.
