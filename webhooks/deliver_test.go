@@ -400,6 +400,7 @@ func TestHangingEndpointDelaysNobodyElse(t *testing.T) {
 		w.event(w.payment())
 	}
 	w.until("all at the healthy one", func() bool { return healthy.count() == 40 })
+	w.until("its slots full", func() bool { return hanging.count() >= 3 })
 	if n := w.nodes[0].Busy(h.ID); n != 3 || hanging.count() != 3 {
 		t.Fatalf("%d under way, %d received at the hanging endpoint, want its 3 slots", n, hanging.count())
 	}

@@ -1,6 +1,7 @@
 package hub_test
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"strings"
@@ -100,10 +101,12 @@ func TestNothingIsDecidedEarlyOrByNobody(t *testing.T) {
 	wantReason(t, err, "decision_too_early")
 	w.clock.Add(2 * time.Minute)
 	for reason, change := range map[string]func(*hub.Operator, *hub.Draft){
-		"sign_in_needed":    func(o *hub.Operator, _ *hub.Draft) { *o = hub.Operator{} },
-		"verdict_unknown":   func(_ *hub.Operator, d *hub.Draft) { d.Verdict = "perhaps" },
-		"text_too_short":    func(_ *hub.Operator, d *hub.Draft) { d.Evidence = " " },
-		"payment_not_found": func(_ *hub.Operator, d *hub.Draft) { d.ObjectID = p.ID[:len(p.ID)-1] + "0" },
+		"sign_in_needed":  func(o *hub.Operator, _ *hub.Draft) { *o = hub.Operator{} },
+		"verdict_unknown": func(_ *hub.Operator, d *hub.Draft) { d.Verdict = "perhaps" },
+		"text_too_short":  func(_ *hub.Operator, d *hub.Draft) { d.Evidence = " " },
+		"payment_not_found": func(_ *hub.Operator, d *hub.Draft) {
+			d.ObjectID = psd2.NewID(psd2.PrefixPayment, w.clock.Now(), rand.Reader)
+		},
 	} {
 		by, d := olga, draft(p.ID, psd2.VerdictExecuted)
 		change(&by, &d)
