@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
@@ -128,7 +127,7 @@ func DoChannel(ctx context.Context, c ChannelCheck, t ChannelTarget) (r Result) 
 	e, err := newChannelEnv(t)
 	if err == nil {
 		defer e.Proxy.Close()
-		err = guardedChannel(ctx, c, e)
+		err = guarded(func() error { return c.Run(ctx, e) })
 	}
 	if e != nil && err == nil {
 		err = e.leak()
@@ -139,15 +138,6 @@ func DoChannel(ctx context.Context, c ChannelCheck, t ChannelTarget) (r Result) 
 		r.Outcome, r.Detail = Failed, err.Error()
 	}
 	return r
-}
-
-func guardedChannel(ctx context.Context, c ChannelCheck, e *ChannelEnv) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
-		}
-	}()
-	return c.Run(ctx, e)
 }
 
 // RunChannel is the suite of channels as a test: one subtest a check.

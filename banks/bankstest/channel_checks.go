@@ -364,15 +364,11 @@ func payHuge(ctx context.Context, e *ChannelEnv) error {
 }
 
 func payCancelled(ctx context.Context, e *ChannelEnv) error {
-	ctx, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
-	defer cancel()
-	e.Proxy.Set(Fault{Hold: true})
-	start := time.Now()
-	_, err := e.Pay(ctx, e.New(1000))
-	if time.Since(start) > 5*time.Second {
-		return broken("the call outlived its context by far")
-	}
-	return wantKind(err, banks.Uncertain)
+	return inTime(ctx, Fault{Hold: true}, func(short context.Context, f Fault) error {
+		e.Proxy.Set(f)
+		_, err := e.Pay(short, e.New(1000))
+		return wantKind(err, banks.Uncertain)
+	})
 }
 
 // payTwice does on purpose what the hub never does.

@@ -241,7 +241,7 @@ func inTime(ctx context.Context, f Fault, call func(context.Context, Fault) erro
 	defer cancel()
 	f.Met = func() { time.AfterFunc(patience, cancel) }
 	done := make(chan error, 1)
-	go func() { done <- call(short, f) }()
+	go func() { done <- guarded(func() error { return call(short, f) }) }()
 	select {
 	case err := <-done:
 		return err

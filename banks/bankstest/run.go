@@ -48,7 +48,7 @@ func Do(ctx context.Context, c Check, t Target) (r Result) {
 	e, err := newEnv(t)
 	if err == nil {
 		defer e.Proxy.Close()
-		err = guarded(ctx, c, e)
+		err = guarded(func() error { return c.Run(ctx, e) })
 	}
 	if e != nil && err == nil {
 		err = e.leak()
@@ -63,13 +63,14 @@ func Do(ctx context.Context, c Check, t Target) (r Result) {
 	return r
 }
 
-func guarded(ctx context.Context, c Check, e *Env) (err error) {
+// guarded makes a panic of the adapter an error, in the goroutine it is called in.
+func guarded(call func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 		}
 	}()
-	return c.Run(ctx, e)
+	return call()
 }
 
 // Run is the suite as a test: one subtest a check.

@@ -443,7 +443,7 @@ func TestOwnTimeLimitEndsACall(t *testing.T) {
 	held := make(chan struct{})
 	s.answers[post] = func(http.ResponseWriter) { <-held }
 	defer close(held)
-	b := s.bank(t, func(c *Config) { c.Timeout = 50 * time.Millisecond })
+	b := s.bank(t, func(c *Config) { c.Timeout = time.Second }) // dialling included
 	_, err := b.Initiate(context.Background(), order(psd2.Euro(1)))
 	if kindOf(err) != banks.Uncertain || !errors.Is(err, context.DeadlineExceeded) {
 		t.Error(err)

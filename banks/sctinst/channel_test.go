@@ -126,7 +126,7 @@ func TestLateConfirmation(t *testing.T) {
 func TestSilentBankIsUncertain(t *testing.T) {
 	w := newWorld(t)
 	w.turn(map[string]any{"silent": true})
-	c := w.channel(func(c *Config) { c.Timeout = 50 * time.Millisecond })
+	c := w.channel(func(c *Config) { c.Timeout = time.Second }) // dialling included
 	if _, err := c.Pay(t.Context(), w.transfer(500)); kind(err) != banks.Uncertain {
 		t.Errorf("Pay: %v", err)
 	}
