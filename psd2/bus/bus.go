@@ -73,6 +73,7 @@ type Bus struct {
 
 	setupMu sync.Mutex
 	streams bool        // they exist, as far as we know
+	seen    bool        // they did when we last looked
 	suspect atomic.Bool // the embedded server may have lost what it acknowledged; see mend
 	again   time.Time
 	backoff time.Duration
@@ -230,14 +231,26 @@ func (b *Bus) ready(ctx context.Context, now time.Time) error {
 		return ErrNotReady
 	}
 	err := b.setup(ctx)
+	if err == errGone {
+		b.again = now.Add(goneFor)
+		return ErrNotReady
+	}
 	if err != nil {
 		b.backoff = min(max(2*b.backoff, 100*time.Millisecond), 5*time.Second)
 		b.again = now.Add(b.backoff)
 		return fmt.Errorf("bus: %w", err)
 	}
-	b.streams, b.backoff = true, 0
+	b.streams, b.seen, b.backoff = true, true, 0
 	return nil
 }
+
+// errGone says that the stream was there and is not: perhaps another process
+// makes it anew. While a server is still taking a stream away it must not be asked
+// for a new one of that name, whose files it would take away as well; so for
+// goneFor that process alone makes it.
+var errGone = errors.New("the stream is gone")
+
+const goneFor = time.Second
 
 // errUnsafe says that somebody has made the stream so that it may forget.
 var errUnsafe = errors.New("it acknowledges before it has stored")
@@ -270,6 +283,10 @@ func (b *Bus) setup(ctx context.Context) error {
 	switch {
 	case errors.Is(err, jetstream.ErrStreamNotFound):
 		b.suspect.Store(true)
+		if b.seen && b.server == nil {
+			b.seen = false
+			return errGone
+		}
 		b.opt.Log.Info("bus: making stream", "stream", want.Name, "replicas", want.Replicas)
 	case err != nil:
 		return fmt.Errorf("stream %s: %w", want.Name, err)
@@ -280,10 +297,27 @@ func (b *Bus) setup(ctx context.Context) error {
 			return fmt.Errorf("stream %s: %w; delete it and it is made anew", want.Name, errUnsafe)
 		}
 	}
-	if _, err := b.js.CreateOrUpdateStream(ctx, want); err != nil {
+	if err := b.makeStream(ctx, want); err != nil {
 		return fmt.Errorf("stream %s: %w", want.Name, err)
 	}
 	return nil
+}
+
+// makeStream asks an external server that refuses a few times more: it may still
+// be taking away the files of a stream of that name. What the embedded one cannot
+// use is set aside.
+func (b *Bus) makeStream(ctx context.Context, want jetstream.StreamConfig) error {
+	for pause := 10 * time.Millisecond; ; pause *= 2 {
+		_, err := b.js.CreateOrUpdateStream(ctx, want)
+		if _, refused := errors.AsType[*jetstream.APIError](err); !refused || b.server != nil || pause > 200*time.Millisecond {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(pause):
+		}
+	}
 }
 
 func (b *Bus) replicas() int {

@@ -1,15 +1,19 @@
 package bus_test
 
 import (
+	"context"
+	"errors"
 	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/rialto-hub/rialto/psd2/bus"
+	"github.com/rialto-hub/rialto/psd2/store"
 	"github.com/rialto-hub/rialto/psd2/testkit"
 )
 
@@ -56,7 +60,7 @@ func TestFlippedBitsInTheStreamLoseNothing(t *testing.T) {
 	for range 200 {
 		create(t, db, "mer_a")
 	}
-	until(t, func() bool { relay(t, r, time.Now()); return len(b.Subjects(t.Context())) == 200 })
+	until(t, func() bool { _, _ = r.Step(t.Context(), time.Now()); return len(b.Subjects(t.Context())) == 200 })
 	b.Close()
 	files := blocks(t, dir)
 	if len(files) == 0 {
@@ -189,5 +193,38 @@ func TestHubDoesNotStartOnAnAsynchronousStream(t *testing.T) {
 	}
 	if !strings.Contains(err.Error(), "acknowledges before it has stored") {
 		t.Fatal(err)
+	}
+}
+
+// slowDisk stores so many events in the time that a batch has.
+type slowDisk struct {
+	stores int
+	asked  []int
+}
+
+func (d *slowDisk) Ready(context.Context, time.Time) error { return nil }
+func (d *slowDisk) Hint()                                  {}
+func (d *slowDisk) Forget()                                {}
+
+func (d *slowDisk) Publish(_ context.Context, marks []store.Mark) (done int64, err error) {
+	d.asked = append(d.asked, len(marks))
+	if len(marks) > d.stores {
+		return marks[d.stores-1].Position, errors.New("not acknowledged in time")
+	}
+	return marks[len(marks)-1].Position, nil
+}
+
+// TestRelayAsksLessOfASlowDisk: a batch that is too large for it is not asked for
+// again and again.
+func TestRelayAsksLessOfASlowDisk(t *testing.T) {
+	clock := testkit.NewClock()
+	db, disk := testkit.SQLite(t, clock.Now), &slowDisk{stores: 100}
+	for range 600 {
+		create(t, db, "mer_a")
+	}
+	r := bus.NewRelay(disk, db, "one")
+	until(t, func() bool { _, _ = r.Step(t.Context(), clock.Add(time.Second)); return cursor(t, db) == 600 })
+	if want := []int{512, 256, 128, 64, 80, 96, 60}; !slices.Equal(disk.asked, want) {
+		t.Errorf("asked for %v, want %v", disk.asked, want)
 	}
 }

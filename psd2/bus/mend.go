@@ -155,7 +155,9 @@ func (b *Bus) renew(ctx context.Context) error {
 		f.Close() // their consumers went with it; the next Attach makes them anew
 	}
 	b.watchMu.Unlock()
-	b.forget()
+	b.setupMu.Lock()
+	b.streams, b.seen, b.again = false, false, time.Time{}
+	b.setupMu.Unlock()
 	return b.ready(ctx, b.opt.Now())
 }
 

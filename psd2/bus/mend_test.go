@@ -38,7 +38,7 @@ func stored(t *testing.T, db *store.DB) (dir string) {
 	for range written {
 		create(t, db, "mer_a")
 	}
-	until(t, func() bool { relay(t, r, time.Now()); return cursor(t, db) == written })
+	until(t, func() bool { _, _ = r.Step(t.Context(), time.Now()); return cursor(t, db) == written })
 	await(t, f, written)
 	f.Ack(written)
 	f.Close()
@@ -142,7 +142,7 @@ func mended(t *testing.T, db *store.DB, dir string) *prometheus.Registry {
 	}
 	until(t, func() bool {
 		_ = f.Attach(t.Context(), time.Now()) // the stream changes under it
-		relay(t, r, time.Now())
+		_, _ = r.Step(t.Context(), time.Now())
 		return cursor(t, db) == last
 	})
 	if got := b.Positions(t.Context()); int64(len(got)) != last || !slices.IsSorted(got) || got[0] != 1 {
@@ -151,11 +151,11 @@ func mended(t *testing.T, db *store.DB, dir string) *prometheus.Registry {
 	until(t, func() bool {
 		_ = f.Attach(t.Context(), time.Now())
 		create(t, db, "mer_a")
-		relay(t, r, time.Now())
+		_, _ = r.Step(t.Context(), time.Now())
 		return f.Seen() > last
 	})
 	until(t, func() bool {
-		relay(t, r, time.Now())
+		_, _ = r.Step(t.Context(), time.Now())
 		n, err := db.LastPosition(t.Context())
 		return err == nil && cursor(t, db) == n
 	})
@@ -302,7 +302,7 @@ func unmended(t *testing.T, db *store.DB, c bus.Config, now func() time.Time) {
 	r := b.Relay(db, "one")
 	create(t, db, "mer_a")
 	until(t, func() bool {
-		relay(t, r, time.Now())
+		_, _ = r.Step(t.Context(), time.Now())
 		n, err := db.LastPosition(t.Context())
 		return err == nil && cursor(t, db) == n
 	})
@@ -319,7 +319,7 @@ func TestExternalServersStreamIsNeverTouched(t *testing.T) {
 	b := open(t, bus.Config{URL: server.URL()}, nil)
 	r := b.Relay(db, "one")
 	create(t, db, "mer_a")
-	until(t, func() bool { relay(t, r, time.Now()); return cursor(t, db) == 1 })
+	until(t, func() bool { _, _ = r.Step(t.Context(), time.Now()); return cursor(t, db) == 1 })
 	b.DeleteStream(t)
 	b.Close()
 	metrics := prometheus.NewRegistry()
@@ -330,7 +330,7 @@ func TestExternalServersStreamIsNeverTouched(t *testing.T) {
 	defer again.Close()
 	r = again.Relay(db, "one")
 	create(t, db, "mer_a")
-	until(t, func() bool { relay(t, r, time.Now()); return cursor(t, db) == 2 })
+	until(t, func() bool { _, _ = r.Step(t.Context(), time.Now()); return cursor(t, db) == 2 })
 	if got := again.Positions(t.Context()); !slices.Equal(got, []int64{2}) || counted(t, metrics, "streams_mended_total") != 0 {
 		t.Errorf("the stream holds %v; mended %v times", got, counted(t, metrics, "streams_mended_total"))
 	}

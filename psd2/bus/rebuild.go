@@ -19,16 +19,24 @@ func (b *Bus) Rebuild(ctx context.Context, db *store.DB, after int64, progress f
 	if err := b.renew(ctx); err != nil {
 		return 0, fmt.Errorf("rebuild: %w", err)
 	}
-	for after < until {
-		marks, err := db.MarksFrom(ctx, after, relayBatch)
+	for p := pace(relayBatch); after < until; {
+		marks, err := db.MarksFrom(ctx, after, int(p))
 		if err != nil || len(marks) == 0 {
 			return published, err
 		}
 		done, err := jetStream{b}.Publish(ctx, marks)
-		if err != nil {
-			return published, fmt.Errorf("rebuild: position %d: %w", done, err)
+		if err != nil && done <= after {
+			return published, fmt.Errorf("rebuild: position %d: %w", after, err)
 		}
-		published, after = published+int64(len(marks)), done
+		if err != nil { // they were too many for the disk
+			p.missed()
+		}
+		for _, m := range marks {
+			if m.Position <= done {
+				published++
+			}
+		}
+		after = done
 		if progress != nil {
 			progress(min(after, until), until)
 		}

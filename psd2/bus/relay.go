@@ -11,7 +11,8 @@ import (
 const (
 	relayName  = "relay" // of lease and cursor
 	relayTTL   = 15 * time.Second
-	relayBatch = 512
+	relayBatch = 512 // events published at once, at most
+	relayLeast = 16
 	relayIdle  = 500 * time.Millisecond // fallback when no signal comes
 	// relayLazy is how long the cursor may lag behind the acknowledgements: it
 	// saves a commit per batch, and what a crash republishes is dropped by id.
@@ -33,7 +34,16 @@ type Relay struct {
 	stored  int64     // what the database knows of it
 	dirtyAt time.Time // since when it knows less
 	failed  time.Duration
+	pace    pace
 }
+
+// pace is how many events are published at once. All of them have publishTimeout
+// to be stored, and a slow disk takes its time over each. It falls fast and rises
+// slowly, so that few batches are too large.
+type pace int
+
+func (p *pace) kept()   { *p = min(*p+relayLeast, relayBatch) }
+func (p *pace) missed() { *p = max(*p/2, relayLeast) }
 
 // Transport is what carries word of events: NATS, and in the simulator a model
 // of it that forgets on command.
@@ -52,7 +62,7 @@ type Transport interface {
 
 // NewRelay makes a relay to any transport; holder names the process in the lease.
 func NewRelay(to Transport, db *store.DB, holder string) *Relay {
-	return &Relay{to: to, db: db, holder: holder}
+	return &Relay{to: to, db: db, holder: holder, pace: relayBatch}
 }
 
 // Step publishes at most one batch.
@@ -81,19 +91,24 @@ func (r *Relay) Step(ctx context.Context, now time.Time) (time.Time, error) {
 		}
 		if err != nil {
 			r.to.Forget()
+			r.pace.missed()
 			r.failed = min(max(2*r.failed, 50*time.Millisecond), 5*time.Second)
 			return now.Add(r.failed), fmt.Errorf("relay: %w", err)
 		}
 		r.failed = 0
 	}
-	return r.settle(ctx, now, len(marks))
+	full := len(marks) == int(r.pace)
+	if full {
+		r.pace.kept()
+	}
+	return r.settle(ctx, now, full)
 }
 
 // waiting reads what is to be published. It takes the lease only when there is
 // something: an idle system must not write.
 func (r *Relay) waiting(ctx context.Context, now time.Time) ([]store.Mark, error) {
 	if now.Before(r.until.Add(-publishTimeout)) {
-		return r.db.MarksFrom(ctx, r.cursor, relayBatch)
+		return r.db.MarksFrom(ctx, r.cursor, int(r.pace))
 	}
 	var cursor int64
 	err := r.db.Tx(ctx, func(tx *store.Tx) (err error) {
@@ -106,7 +121,7 @@ func (r *Relay) waiting(ctx context.Context, now time.Time) ([]store.Mark, error
 	if !r.until.IsZero() {
 		cursor = max(cursor, r.cursor)
 	}
-	marks, err := r.db.MarksFrom(ctx, cursor, relayBatch)
+	marks, err := r.db.MarksFrom(ctx, cursor, int(r.pace))
 	if err != nil || len(marks) == 0 {
 		return nil, err
 	}
@@ -114,7 +129,7 @@ func (r *Relay) waiting(ctx context.Context, now time.Time) ([]store.Mark, error
 	if err != nil || !held {
 		return nil, err
 	}
-	return r.db.MarksFrom(ctx, r.cursor, relayBatch)
+	return r.db.MarksFrom(ctx, r.cursor, int(r.pace))
 }
 
 // lease takes or renews the lease and stores the cursor with it.
@@ -146,14 +161,14 @@ func (r *Relay) lease(ctx context.Context, now time.Time) (held bool, err error)
 
 // settle stores the cursor when it has lagged long enough, and says when to
 // come back.
-func (r *Relay) settle(ctx context.Context, now time.Time, published int) (time.Time, error) {
+func (r *Relay) settle(ctx context.Context, now time.Time, more bool) (time.Time, error) {
 	if r.cursor > r.stored && !r.until.IsZero() && now.Sub(r.dirtyAt) >= relayLazy {
 		if _, err := r.lease(ctx, now); err != nil {
 			return now.Add(time.Second), fmt.Errorf("relay: store cursor: %w", err)
 		}
 	}
 	switch {
-	case published == relayBatch:
+	case more:
 		return now, nil
 	case r.cursor > r.stored && !r.until.IsZero():
 		return r.dirtyAt.Add(relayLazy), nil
