@@ -164,7 +164,7 @@ func TestARefusedPayoutFailsOnTheBeat(t *testing.T) {
 			Store: w.db, Banks: banks.NewRegistry(nil, nil, w.clock.Now), Holder: "till-1", Now: w.clock.Now, Random: rand.Reader,
 			Channels: map[string]banks.Channel{accountID: w.account}, Gate: g, Wait: waitOn(w.clock),
 		})
-		t.Cleanup(w.hub.Close)
+		t.Cleanup(patient(w.hub).Close)
 		p, err := w.tryPayout(hub.PayoutRequest{Player: psd2.Player{Reference: "anna", Name: "Anna Beispiel"}, SourceID: sourceOf(anna.IBAN)})
 		if err != nil {
 			t.Fatal(err)

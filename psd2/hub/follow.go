@@ -276,7 +276,7 @@ const (
 	trouble     = time.Minute // how long a payment is left alone that cannot be looked at
 
 	followersPerBank = 8
-	followLinger     = 2 * time.Second // how long Step waits for slow banks
+	followLinger     = 2 * time.Second // how long a step waits for slow banks
 )
 
 // Step looks at a bounded number of payments that are due. One process at a
@@ -342,7 +342,7 @@ func (h *Hub) each(ctx context.Context, ids []string, work func(context.Context,
 	}
 	done := make(chan struct{})
 	go func() { wg.Wait(); close(done) }()
-	linger := time.NewTimer(followLinger)
+	linger := time.NewTimer(h.linger)
 	defer linger.Stop()
 	select {
 	case <-done:

@@ -122,6 +122,7 @@ type Hub struct {
 	gateWaits     atomic.Bool // the gate could not decide about a transfer yet
 
 	slots   chan struct{}  // of background questions
+	linger  time.Duration  // how long a step waits for their answers
 	perBank sync.Map       // chan struct{} by bank id, the same for one bank
 	looking sync.WaitGroup // background questions under way
 	// What merchants were last told of a bank (1: unavailable), under which fence;
@@ -143,7 +144,7 @@ func New(c Config, d Deps) *Hub {
 	c = c.withDefaults()
 	h := &Hub{
 		cfg: c, store: d.Store, banks: d.Banks, now: d.Now, wait: d.Wait, random: d.Random, log: d.Log,
-		metrics: newMetrics(d.Metrics), holder: d.Holder, told: map[string]int64{}, wake: make(chan struct{}, 1), slots: make(chan struct{}, c.Followers),
+		metrics: newMetrics(d.Metrics), holder: d.Holder, told: map[string]int64{}, wake: make(chan struct{}, 1), slots: make(chan struct{}, c.Followers), linger: followLinger,
 		channels: d.Channels, gate: d.Gate, confirmation: d.Confirmation, vop: d.VoP, transfersWake: make(chan struct{}, 1),
 	}
 	h.ledger = h.newLedger()

@@ -42,7 +42,7 @@ func (w *till) withInbox(i *inbox, name string, db *store.DB) *hub.Hub {
 	h := hub.New(hub.Config{PublicURL: "https://pay.example"}, hub.Deps{Store: db, Banks: banks.NewRegistry(nil, nil, w.clock.Now),
 		Holder: name, Now: w.clock.Now, Random: rand.Reader, Channels: map[string]banks.Channel{accountID: i}})
 	w.t.Cleanup(h.Close)
-	return h
+	return patient(h)
 }
 
 // TestRecallsOfDepositsAreTold: the merchant is told once, whatever the bank

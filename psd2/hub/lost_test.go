@@ -74,7 +74,7 @@ func TestLostInitiationAtRiskIsUnknownAndNothingIsSentAgain(t *testing.T) {
 // over, not the time to write that down.
 func TestTimedOutInitiationIsAbandonedAtOnce(t *testing.T) {
 	both(t, func(t *testing.T, w *world) {
-		w.hub = w.newHub("impatient", w.db, func(c *hub.Config) { c.BankTimeout = 20 * time.Millisecond })
+		w.hub = w.newHub("impatient", w.db, func(c *hub.Config) { c.BankTimeout = time.Second })
 		g := w.hold("initiate")
 		p := w.start()
 		_, link, err := w.hub.Authorise(ctx, p.ID, plain, rand.Text(), browser, hub.Browser{})

@@ -172,9 +172,9 @@ func TestRelayedAnswersPayOnceAndAreKeptNowhere(t *testing.T) {
 		b := w.asking(&asker{})
 		p := w.embedded()
 		w.wantPrompt(p, psd2.PromptPassword, false, false)
-		w.mustAnswer(p, psd2.PromptPassword, psd2.PromptAnswer{PSUID: "anna", Password: "wrong-password-271828"})
+		w.mustAnswer(p, psd2.PromptPassword, psd2.PromptAnswer{PSUID: "paula", Password: "wrong-password-271828"})
 		w.wantPrompt(p, psd2.PromptPassword, true, false)
-		w.mustAnswer(p, psd2.PromptPassword, psd2.PromptAnswer{PSUID: "anna", Password: "right"})
+		w.mustAnswer(p, psd2.PromptPassword, psd2.PromptAnswer{PSUID: "paula", Password: "right"})
 		w.wantPrompt(p, psd2.PromptCode, false, false) // no money can move before the code
 		w.mustAnswer(p, psd2.PromptCode, psd2.PromptAnswer{Code: "000000"})
 		w.wantPrompt(p, psd2.PromptCode, true, false)
@@ -188,7 +188,7 @@ func TestRelayedAnswersPayOnceAndAreKeptNowhere(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, e := range events {
-			if s := string(e.Data); strings.Contains(s, secretCode) || strings.Contains(s, "271828") || strings.Contains(s, "anna") {
+			if s := string(e.Data); strings.Contains(s, secretCode) || strings.Contains(s, "271828") || strings.Contains(s, "paula") {
 				t.Fatalf("kept in %s", e.Type)
 			}
 		}

@@ -63,6 +63,7 @@ func TestSilentBankDelaysNobodyElse(t *testing.T) {
 		return false
 	})
 	now := w.clock.Add(30 * time.Second)
+	w.hub.Linger(3 * time.Second)
 	for range 2 {
 		if _, err := w.hub.Step(ctx, now); err != nil {
 			t.Fatal(err)

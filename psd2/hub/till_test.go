@@ -64,7 +64,7 @@ func (w *till) newHub(name string, db *store.DB) *hub.Hub {
 		Metrics: prometheus.NewRegistry(), Channels: map[string]banks.Channel{accountID: w.account}, Gate: w.gate, VoP: w.vop,
 	})
 	w.t.Cleanup(h.Close)
-	return h
+	return patient(h)
 }
 
 // doorman decides as it is told.

@@ -160,7 +160,14 @@ func (w *world) newHub(name string, db *store.DB, change ...func(*hub.Config)) *
 		f(&c)
 	}
 	w.metrics = prometheus.NewRegistry()
-	return hub.New(c, w.deps(name, db))
+	return patient(hub.New(c, w.deps(name, db)))
+}
+
+// patient waits for every answer, so that a step has ended when it returns,
+// however slow the machine.
+func patient(h *hub.Hub) *hub.Hub {
+	h.Linger(time.Minute)
+	return h
 }
 
 func (w *world) deps(name string, db *store.DB) hub.Deps {
@@ -175,7 +182,7 @@ func (w *world) newHubWith(name string, db *store.DB, change func(*hub.Deps)) *h
 	w.metrics = prometheus.NewRegistry()
 	d := w.deps(name, db)
 	change(&d)
-	return hub.New(hub.Config{PublicURL: "https://pay.example"}, d)
+	return patient(hub.New(hub.Config{PublicURL: "https://pay.example"}, d))
 }
 
 func (w *world) switches(bank string, change map[string]any) {

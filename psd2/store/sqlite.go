@@ -13,9 +13,11 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/jmoiron/sqlx"
-	_ "modernc.org/sqlite" // the driver "sqlite"
+	"modernc.org/sqlite" // and the driver of that name
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // Pragmas of every connection. They stand in the data source name: on a pool a
@@ -75,7 +77,7 @@ func openSQLite(ctx context.Context, path string, connect func(dsn string) (driv
 	if e.writers, err = openPool(source+writerPragmas, connect); err != nil {
 		return nil, fmt.Errorf("store: open sqlite: %w", err)
 	}
-	if e.conn, err = e.writers.Connx(ctx); err != nil {
+	if e.conn, err = connectFirst(ctx, e.writers); err != nil {
 		e.writers.Close()
 		return nil, fmt.Errorf("store: open sqlite: %w", err)
 	}
@@ -93,6 +95,24 @@ func openSQLite(ctx context.Context, path string, connect func(dsn string) (driv
 	go e.land()
 	go e.copyLog()
 	return e, nil
+}
+
+// connectFirst makes a connection when others may be making theirs: of processes
+// that begin with a new file one gives it its log, for which the others have to
+// wait, but SQLite does not.
+func connectFirst(ctx context.Context, pool *sqlx.DB) (*sqlx.Conn, error) {
+	for pause := time.Millisecond; ; pause *= 2 {
+		conn, err := pool.Connx(ctx)
+		busy, ok := errors.AsType[*sqlite.Error](err)
+		if err == nil || !ok || busy.Code()&0xff != sqlite3.SQLITE_BUSY || pause > 4*time.Second {
+			return conn, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(pause):
+		}
+	}
 }
 
 // openPool makes a pool of connections that are opened when they are needed.
