@@ -241,12 +241,13 @@ func TestServingRoleCannotChangeTheChain(t *testing.T) { // D07
 		_, err := raw.Exec(s)
 		must(t, err)
 	}
-	run(`CREATE ROLE serves LOGIN`)
-	must(t, compliance.Protect(ctx, owner, "serves"))
+	role := "serves_" + strings.ToLower(rand.Text()) // of the whole server
+	run(`CREATE ROLE ` + role + ` LOGIN`)
+	must(t, compliance.Protect(ctx, owner, role))
 	run(`CREATE TABLE of_a_later_migration (n BIGINT NOT NULL)`)
-	must(t, compliance.Protect(ctx, owner, "serves")) // as each migration does
+	must(t, compliance.Protect(ctx, owner, role)) // as each migration does
 	refused(t, compliance.Protect(ctx, owner, "x; DROP TABLE meta"), psd2.CodeInvalid, "role_invalid")
-	c.URL = strings.Replace(c.URL, "user=rialto", "user=serves", 1)
+	c.URL = strings.Replace(c.URL, "user=rialto", "user="+role, 1)
 	db, err := store.Open(ctx, c, store.Options{Now: clock.Now, Random: rand.Reader})
 	must(t, err)
 	defer db.Close()

@@ -385,7 +385,7 @@ func TestLaterEventFollowsAtOnceWhenTheEarlierSucceeds(t *testing.T) {
 // One endpoint hangs: it has its own slots full and nothing else, and another
 // endpoint gets everything meanwhile.
 func TestHangingEndpointDelaysNobodyElse(t *testing.T) {
-	w := simple(t, func(w *world) { w.config.Slots = 3 })
+	w := simple(t, func(w *world) { w.config.Slots, w.config.Timeout = 3, time.Hour })
 	open := make(chan struct{})
 	hanging := newSink(t, func(_ http.ResponseWriter, r *http.Request, _ got) {
 		select {
@@ -411,7 +411,7 @@ func TestHangingEndpointDelaysNobodyElse(t *testing.T) {
 
 // More than fits into memory waits in the database, and comes in order.
 func TestFloodIsBoundedAndCompletelyDelivered(t *testing.T) {
-	w := simple(t, func(w *world) { w.config.Slots = 2 })
+	w := simple(t, func(w *world) { w.config.Slots, w.config.Timeout = 2, time.Hour })
 	open := make(chan struct{})
 	s := newSink(t, func(_ http.ResponseWriter, r *http.Request, _ got) {
 		select {

@@ -122,7 +122,7 @@ func TestEndpointsOwnConcurrencyIsKept(t *testing.T) {
 // What waits for an endpoint that takes nothing is bounded in bytes, and gets
 // there all the same.
 func TestMemoryOfOneEndpointIsBounded(t *testing.T) {
-	w := simple(t, func(w *world) { w.config.Slots, w.config.Bytes = 1, 16<<10 })
+	w := simple(t, func(w *world) { w.config.Slots, w.config.Bytes, w.config.Timeout = 1, 16<<10, time.Hour })
 	open := make(chan struct{})
 	s := newSink(t, func(_ http.ResponseWriter, r *http.Request, _ got) {
 		select {

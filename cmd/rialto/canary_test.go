@@ -88,7 +88,8 @@ func (n needle) in(data, folded []byte) bool {
 	return false
 }
 
-// holdsNumber reports whether data holds the digits as a number of their own.
+// holdsNumber reports whether data holds the digits as a number of their own, and
+// not in an id or a trace, in which by chance there is any.
 func holdsNumber(data, digits []byte) bool {
 	digit := func(i int) bool {
 		return i >= 0 && i < len(data) && (data[i] >= '0' && data[i] <= '9' || data[i] == '.')
@@ -98,11 +99,22 @@ func holdsNumber(data, digits []byte) bool {
 		if i < 0 {
 			return false
 		}
-		if at += i; !digit(at-1) && !digit(at+len(digits)) {
+		if at += i; !digit(at-1) && !digit(at+len(digits)) && hexRun(data, at) < 16 {
 			return true
 		}
 		at++
 	}
+}
+
+// hexRun is how long the hexadecimal word, with its dashes, at a place is.
+func hexRun(data []byte, at int) int {
+	other := func(r rune) bool { return !strings.ContainsRune("0123456789abcdef-", r) }
+	left := bytes.LastIndexFunc(data[max(at-16, 0):at], other)
+	right := bytes.IndexFunc(data[at:min(at+16, len(data))], other)
+	if right < 0 {
+		right = len(data[at:min(at+16, len(data))])
+	}
+	return right + len(data[max(at-16, 0):at]) - 1 - left
 }
 
 func found(needles []needle, data []byte) (list []string) {

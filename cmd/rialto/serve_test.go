@@ -163,7 +163,9 @@ func (d *door) open(t *testing.T) {
 				continue
 			}
 			d.mu.Lock()
-			d.conns = append(d.conns, in, out)
+			if d.conns = append(d.conns, in, out); d.l != l { // closed meanwhile
+				_, _ = in.Close(), out.Close()
+			}
 			d.mu.Unlock()
 			go func() { _, _ = io.Copy(in, out); _ = in.Close() }() // ends with the connection
 			go func() { _, _ = io.Copy(out, in); _ = out.Close() }()
@@ -175,6 +177,7 @@ func (d *door) close() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	_ = d.l.Close() // also removes the socket
+	d.l = nil
 	for _, c := range d.conns {
 		_ = c.Close()
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -162,10 +163,14 @@ func TestPersonsFileIsGivenByItsAddress(t *testing.T) {
 		if a.status != http.StatusOK || !strings.HasPrefix(a.header.Get("Content-Disposition"), "attachment;") || !strings.Contains(a.body, playerName) || !strings.Contains(a.body, payerIBAN) {
 			t.Errorf("%s: %d %s", o.ID, a.status, a.body)
 		}
-		for _, word := range []string{"R08", "structuring", "alert", "case", "court", "hold\"", c.ID} {
-			if strings.Contains(strings.ToLower(a.body), strings.ToLower(word)) {
+		text := strings.ToLower(regexp.MustCompile(`(pay|psn)_[0-9A-Za-z_-]+`).ReplaceAllString(a.body, "")) // by chance an id says anything
+		for _, word := range []string{"r08", "structuring", "alert", "case", "court", "hold\""} {
+			if strings.Contains(text, word) {
 				t.Errorf("the file says %q", word)
 			}
+		}
+		if strings.Contains(a.body, c.ID) {
+			t.Error("the file names the case")
 		}
 		if a := w.get(o, "/keeping"); !strings.Contains(a.body, `data-test="held"`) || !strings.Contains(a.body, "court order 5") {
 			t.Errorf("%s does not see who is under a legal hold", o.ID)

@@ -232,10 +232,21 @@ func TestScoreDoesNotDependOnTheOrderOfWords(t *testing.T) {
 		if written(a) || written(b) {
 			return // words written together are neighbours, so their order matters
 		}
+		if score(a) < 0.5 && score(b) < 0.5 {
+			return // names so unlike are cut off before they are graded, also for neighbours who are none
+		}
 		if len(a) != len(b) || len(a) > 0 && (a[0].Score-b[0].Score > 1e-9 || b[0].Score-a[0].Score > 1e-9) {
 			t.Fatalf("%q: %v, %q: %v", words, a, turned, b)
 		}
 	})
+}
+
+// score is the best one.
+func score(hits []Hit) float64 {
+	if len(hits) == 0 {
+		return 0
+	}
+	return hits[0].Score
 }
 
 func written(hits []Hit) bool {

@@ -26,7 +26,10 @@ func TestReplayThroughTheAPI(t *testing.T) {
 		if _, err := c.Cancel(ctx, p.ID, "cancel"); err != nil {
 			t.Fatal(err)
 		}
-		w.until("the event", func() bool { return len(s.hits()) == 1 })
+		w.until("the event, noted as delivered", func() bool { // what is still pending is not sent again
+			list, err := c.Deliveries(ctx, e.ID, "", 1)
+			return err == nil && len(list.Data) == 1 && list.Data[0].Status == "delivered"
+		})
 		again, err := c.Replay(ctx, e.ID, apiclient.ReplayRange{Deliver: "all", Events: []string{"payment.*"}}, "replay")
 		if err != nil || again.Status != "running" {
 			t.Fatalf("%+v, %v", again, err)

@@ -185,6 +185,8 @@ func TestStreamsOfOneReaderAreFew(t *testing.T) {
 		}
 		leaves[0]()
 		for status = 0; status != http.StatusOK && t.Context().Err() == nil; { // the server notices when it does
+			w.clock.Add(200 * time.Millisecond) // of the room's limit one request
+			<-time.After(5 * time.Millisecond)
 			status, leave = open()
 			leave()
 		}

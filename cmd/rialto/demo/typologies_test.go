@@ -37,7 +37,7 @@ func TestTypologiesRaiseTheirAlerts(t *testing.T) {
 	if w.Script.Play() {
 		t.Error("a second play began beside the first")
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()

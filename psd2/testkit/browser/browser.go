@@ -205,9 +205,11 @@ func (b *Browser) Text(what chromedp.CSS) string {
 	return strings.TrimSpace(Value(b, chromedp.TextContent(what)))
 }
 
-// Key presses a key as a keyboard does: what the page prevents is not typed.
+// Key presses a key as a keyboard does: what the page prevents is not typed. It
+// waits for the page's scripts, one of which may listen.
 func (b *Browser) Key(k string) {
 	b.t.Helper()
+	Value(b, chromedp.Poll[bool](`document.readyState === "complete"`))
 	Send(b, input.DispatchKeyEvent, input.DispatchKeyEventParams{Type: input.DispatchKeyEventTypeKeyDown, Key: k, Text: k})
 	Send(b, input.DispatchKeyEvent, input.DispatchKeyEventParams{Type: input.DispatchKeyEventTypeKeyUp, Key: k})
 }
