@@ -2,6 +2,7 @@ package banks
 
 import (
 	"net/netip"
+	"net/url"
 	"strings"
 )
 
@@ -14,4 +15,10 @@ func IsLoopback(host string) bool {
 	}
 	ip, err := netip.ParseAddr(host)
 	return err == nil && ip.IsLoopback()
+}
+
+// MayVisit reports whether the scheme is allowed for the host: https, and with
+// insecureLoopback also http to a loopback host.
+func MayVisit(u *url.URL, insecureLoopback bool) bool {
+	return u.Scheme == "https" || u.Scheme == "http" && insecureLoopback && IsLoopback(u.Hostname())
 }

@@ -364,7 +364,7 @@ func (p *profile) checkOAuth() error {
 
 // mayVisit reports whether the scheme is allowed for that host.
 func (p *profile) mayVisit(u *url.URL) bool {
-	return courier.MayVisit(u, p.InsecureLoopback)
+	return banks.MayVisit(u, p.InsecureLoopback)
 }
 
 // origin writes scheme://host[:port] in one way only: lower case, no default

@@ -67,17 +67,11 @@ func ParseBase(raw string, insecureLoopback bool) (*url.URL, error) {
 	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return nil, errors.New("base_url must be scheme://host[:port][/path]")
 	}
-	if !MayVisit(u, insecureLoopback) {
+	if !banks.MayVisit(u, insecureLoopback) {
 		return nil, errors.New("base_url must be https (http only with insecure_loopback, to a loopback host)")
 	}
 	if u.Path == "" {
 		u.Path = "/" // JoinPath would make relative paths of it
 	}
 	return u, nil
-}
-
-// MayVisit reports whether the scheme is allowed for the host: https, and with
-// insecureLoopback also http to a loopback host.
-func MayVisit(u *url.URL, insecureLoopback bool) bool {
-	return u.Scheme == "https" || u.Scheme == "http" && insecureLoopback && banks.IsLoopback(u.Hostname())
 }

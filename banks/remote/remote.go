@@ -90,7 +90,7 @@ func (c Config) check(id string) error {
 	}
 	for _, o := range c.RedirectOrigins {
 		u, err := url.Parse(o)
-		if err != nil || u.Host == "" || u.Scheme != "https" && !(u.Scheme == "http" && banks.IsLoopback(u.Hostname())) || strings.Trim(u.Path, "/") != "" || u.User != nil || u.RawQuery != "" {
+		if err != nil || u.Host == "" || !banks.MayVisit(u, true) || strings.Trim(u.Path, "/") != "" || u.User != nil || u.RawQuery != "" {
 			wrong = append(wrong, fmt.Errorf("redirect_origins: %q must be https://host[:port] (http only for a loopback host)", o))
 		}
 	}

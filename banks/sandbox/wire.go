@@ -273,10 +273,7 @@ func isRedirectURI(s string) bool {
 	if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" || len(s) > 2000 || strings.ContainsAny(u.Host, "\";,'*") {
 		return false
 	}
-	if u.Scheme == "https" {
-		return true
-	}
-	return u.Scheme == "http" && banks.IsLoopback(u.Hostname())
+	return banks.MayVisit(u, true)
 }
 
 func firstOf(a, b string) string {

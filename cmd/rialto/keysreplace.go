@@ -40,7 +40,7 @@ func keysReplace(e env, args []string) error {
 		return err
 	}
 	u, err := url.Parse(*hub)
-	if err != nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !banks.IsLoopback(u.Hostname())) {
+	if err != nil || u.Host == "" || !banks.MayVisit(u, true) {
 		return usagef("--hub must be an https URL")
 	}
 	if !psd2.IsID(psd2.PrefixMerchant, *client) {

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/rialto-hub/rialto/banks"
 	"github.com/rialto-hub/rialto/banks/courier"
 )
 
@@ -33,7 +34,7 @@ func (c Config) check() (base *url.URL, tls *tls.Config, err error) {
 	}
 	for _, o := range c.RedirectOrigins {
 		u, err := url.Parse(o)
-		if err != nil || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || !courier.MayVisit(u, c.InsecureLoopback) {
+		if err != nil || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || !banks.MayVisit(u, c.InsecureLoopback) {
 			wrong = append(wrong, fmt.Errorf("redirect_origins: %q must be https://host[:port]", o))
 		}
 	}
