@@ -131,7 +131,6 @@ func TestAnswers(t *testing.T) {
 func TestFailureIsNotPossible(t *testing.T) {
 	w := newWorld(t)
 	payee := psd2.Party{Name: "Anna Beispiel", IBAN: w.iban("anna")}
-	const rulebook = 5 * time.Second // the limit, had it not been set
 	for name, row := range map[string]struct {
 		turn map[string]any
 		code string
@@ -153,8 +152,8 @@ func TestFailureIsNotPossible(t *testing.T) {
 		if !errors.As(err, &e) || e.Code != row.code || r.Match != psd2.MatchNotPossible || r.MatchedName != "" || r.CheckedAt.IsZero() {
 			t.Errorf("%s: %+v %v", name, r, err)
 		}
-		if took := time.Since(start); name == "silent" && took >= rulebook {
-			t.Errorf("%s: took %s", name, took)
+		if time.Since(start) > 3*time.Second {
+			t.Errorf("%s: took %s", name, time.Since(start))
 		}
 		w.turn(map[string]any{"down": false, "silent": false, "answer": "", "nameless": false})
 	}

@@ -20,7 +20,10 @@ import (
 	"github.com/rialto-hub/rialto/psd2/testkit"
 )
 
-const written = 200 // events in the stream before it is damaged
+const (
+	written = 200 // events in the stream before it is damaged
+	portion = 25  // of them that any disk stores in the time of a batch
+)
 
 // stored is a hub's directory as it was when the process ended: a stream whose
 // every message was acknowledged, a consumer, and a board.
@@ -35,10 +38,13 @@ func stored(t *testing.T, db *store.DB) (dir string) {
 	if err := b.Board("banks", time.Hour).Put(t.Context(), "one", []byte("open")); err != nil {
 		t.Fatal(err)
 	}
-	for range written {
-		create(t, db, "mer_a")
+	for range written / portion {
+		for range portion {
+			create(t, db, "mer_a")
+		}
+		relay(t, r, time.Now())
 	}
-	until(t, func() bool { _, _ = r.Step(t.Context(), time.Now()); return cursor(t, db) == written })
+	until(t, func() bool { relay(t, r, time.Now()); return cursor(t, db) == written })
 	await(t, f, written)
 	f.Ack(written)
 	f.Close()
@@ -151,11 +157,11 @@ func mended(t *testing.T, db *store.DB, dir string) *prometheus.Registry {
 	until(t, func() bool {
 		_ = f.Attach(t.Context(), time.Now())
 		create(t, db, "mer_a")
-		_, _ = r.Step(t.Context(), time.Now())
+		relay(t, r, time.Now())
 		return f.Seen() > last
 	})
 	until(t, func() bool {
-		_, _ = r.Step(t.Context(), time.Now())
+		relay(t, r, time.Now())
 		n, err := db.LastPosition(t.Context())
 		return err == nil && cursor(t, db) == n
 	})
@@ -302,7 +308,7 @@ func unmended(t *testing.T, db *store.DB, c bus.Config, now func() time.Time) {
 	r := b.Relay(db, "one")
 	create(t, db, "mer_a")
 	until(t, func() bool {
-		_, _ = r.Step(t.Context(), time.Now())
+		relay(t, r, time.Now())
 		n, err := db.LastPosition(t.Context())
 		return err == nil && cursor(t, db) == n
 	})
@@ -319,7 +325,7 @@ func TestExternalServersStreamIsNeverTouched(t *testing.T) {
 	b := open(t, bus.Config{URL: server.URL()}, nil)
 	r := b.Relay(db, "one")
 	create(t, db, "mer_a")
-	until(t, func() bool { _, _ = r.Step(t.Context(), time.Now()); return cursor(t, db) == 1 })
+	until(t, func() bool { relay(t, r, time.Now()); return cursor(t, db) == 1 })
 	b.DeleteStream(t)
 	b.Close()
 	metrics := prometheus.NewRegistry()
@@ -330,7 +336,7 @@ func TestExternalServersStreamIsNeverTouched(t *testing.T) {
 	defer again.Close()
 	r = again.Relay(db, "one")
 	create(t, db, "mer_a")
-	until(t, func() bool { _, _ = r.Step(t.Context(), time.Now()); return cursor(t, db) == 2 })
+	until(t, func() bool { relay(t, r, time.Now()); return cursor(t, db) == 2 })
 	if got := again.Positions(t.Context()); !slices.Equal(got, []int64{2}) || counted(t, metrics, "streams_mended_total") != 0 {
 		t.Errorf("the stream holds %v; mended %v times", got, counted(t, metrics, "streams_mended_total"))
 	}

@@ -96,6 +96,9 @@ func TestTimeLimitWarnsAndGivesMore(t *testing.T) { // B29
 	}
 	w.clock.Add(5*time.Minute - 32*time.Second)
 	c.Go(w.payURL(ch), chromium.Named("more"))
+	if chromium.Value(c, chromedp.Evaluate[bool](`document.querySelector("[data-test=warned]").textContent !== "" && performance.now() < 2000`)) {
+		t.Error("warned with more than 30 seconds left")
+	}
 	until(c, `document.querySelector("[role=alert]").textContent.includes("less than 30 seconds")`)
 	if open := chromium.Value(c, chromedp.Evaluate[float64](`performance.now() / 1000`)); open > 12 {
 		t.Errorf("the warning came %.0f seconds before the end, want at least 20", 32-open)
